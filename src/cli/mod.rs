@@ -1,0 +1,85 @@
+//! The command line: one file per subcommand, named after it.
+//!
+//! Exit codes: 0 done, 1 the answer is no (validate, verify), 2 wrong use or bad input, 3 interrupted, 4 a fault outside.
+
+pub mod dataset;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Replays, tunes and runs spread arbitrage across exchanges, with results one can believe.
+#[derive(Debug, Parser)]
+#[command(name = "crossbook", version)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Flags that every subcommand understands.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// Print one JSON object as the last line of standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress bars and no summary; errors are still printed.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Where datasets named without a path are looked for.
+    #[arg(long, global = true, env = "CROSSBOOK_DATA", value_name = "DIR")]
+    pub data_root: Option<std::path::PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Imports, inspects, validates, converts and synthesises datasets.
+    Dataset(dataset::Args),
+}
+
+/// What a command came to, when nothing went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// Exit code 1: the answer is no.
+    No,
+}
+
+/// An error that is not the user's: a full disk, a server that is gone. Anything else that a command returns is bad
+/// input or wrong use and ends with exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The user pressed Ctrl-C or sent TERM.
+    #[error("interrupted")]
+    Interrupted,
+    /// Writing or reading failed for a reason outside (disk full, permission, I/O error).
+    #[error("{what}: {source}")]
+    Outside {
+        /// What was being done, with the path.
+        what: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Parses the arguments, runs the command, prints errors, and gives the exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        Command::Dataset(args) => dataset::run(&cli.common, args),
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::No) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            match error.chain().find_map(|cause| cause.downcast_ref::<Fault>()) {
+                Some(Fault::Interrupted) => ExitCode::from(3),
+                Some(Fault::Outside { .. }) => ExitCode::from(4),
+                None => ExitCode::from(2),
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! crossbook: replay recorded order books of two or more venues to a result one can believe.
+//!
+//! The pure part (everything that decides or accounts) is the package `crossbook-engine`; this package gives it files
+//! to read, places to write and a command line.
+
+pub mod cli;
+pub mod dataset;

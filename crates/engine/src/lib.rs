@@ -12,4 +12,5 @@ pub mod instrument;
 pub mod order;
 pub mod records;
 pub mod risk;
+pub mod rng;
 pub mod units;

@@ -1,0 +1,46 @@
+# make demo    replay the bundled scenario and draw its PnL
+# make test    everything that must hold before a change lands
+# make bench   criterion benches of the hot paths
+# make fmt     format the sources
+# make clean   remove build output and the runs of `make demo`
+#
+# Respected from the environment: CARGO_TARGET_DIR, CROSSBOOK_DATA (see docs/testing.md), RAYON_NUM_THREADS.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CROSSBOOK := $(TARGET)/release/crossbook
+RUNS := runs
+
+.PHONY: help demo test bench fmt clean tools
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+# Compiler and C toolchain; ends with a list of what to install when it cannot do so itself.
+tools:
+	@.ci/tools
+
+demo: tools
+	cargo build --release --bin crossbook
+	$(CROSSBOOK) replay scenarios/demo.toml --out-dir $(RUNS)/demo --force
+	$(CROSSBOOK) plot $(RUNS)/demo --force
+	@echo "PnL plot: $(RUNS)/demo/equity.png   full report: $(RUNS)/demo/report.html"
+
+test: tools
+	@.ci/tools chromium
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace
+
+bench: tools
+	cargo bench --workspace
+
+fmt:
+	cargo fmt --all
+
+clean:
+	cargo clean
+	rm -rf $(RUNS)/demo

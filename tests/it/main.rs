@@ -1,0 +1,3 @@
+//! Tests that see crossbook from outside, in one binary: linking against polars once is dear enough.
+
+mod tidy;

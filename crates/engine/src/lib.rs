@@ -9,6 +9,7 @@
 pub mod book;
 pub mod event;
 pub mod instrument;
+pub mod ledger;
 pub mod order;
 pub mod records;
 pub mod risk;

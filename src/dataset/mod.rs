@@ -2,5 +2,19 @@
 //!
 //! [`message::Message`] is what importers and generators produce, [`writer`] makes a dataset of them, [`reader`] gives
 //! them back as checked [`crossbook_engine::event::Chunk`]s in bounded memory.
+//!
+//! What always holds: a dataset is written whole or not at all; each of its two files carries a hash, so a changed byte
+//! is found before the first message is believed; time of receipt never goes back.
 
+mod columns;
+mod error;
+pub mod manifest;
 pub mod message;
+pub mod reader;
+
+pub mod writer;
+
+pub use error::DatasetError;
+
+#[cfg(test)]
+mod tests;

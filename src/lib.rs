@@ -6,3 +6,4 @@
 pub mod cli;
 pub mod dataset;
 pub mod report;
+pub mod sink;

@@ -64,6 +64,18 @@ pub enum Fault {
     },
 }
 
+/// Sorts a run directory's error: what the system refused is a [`Fault`], the rest is bad input.
+pub fn run_dir_error(error: crate::sink::RunDirError) -> anyhow::Error {
+    match error {
+        crate::sink::RunDirError::Io { path, source } => Fault::Outside {
+            what: path.display().to_string(),
+            source,
+        }
+        .into(),
+        other => other.into(),
+    }
+}
+
 /// Parses the arguments, runs the command, prints errors, and gives the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();

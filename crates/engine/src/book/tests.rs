@@ -65,7 +65,8 @@ fn a_book_is_doubtful_until_a_snapshot_and_after_a_gap() {
 
 #[test]
 fn crossed_locked_and_empty_books_price_nothing_and_are_counted() {
-    let cases: [(&[(i64, i64)], &[(i64, i64)], Doubt, u64); 4] = [
+    type Side = &'static [(i64, i64)];
+    let cases: [(Side, Side, Doubt, u64); 4] = [
         (&[(101, 1)], &[(101, 1)], Doubt::Crossed, 1),
         (&[(102, 1)], &[(101, 1)], Doubt::Crossed, 1),
         (&[], &[(101, 1)], Doubt::EmptySide, 0),

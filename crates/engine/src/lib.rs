@@ -14,4 +14,5 @@ pub mod order;
 pub mod records;
 pub mod risk;
 pub mod rng;
+pub mod sim;
 pub mod units;

@@ -210,6 +210,26 @@ impl Book {
         self.synced
     }
 
+    /// Whether the feed has not said that it is stale or disconnected.
+    pub fn is_feed_up(&self) -> bool {
+        self.feed_up
+    }
+
+    /// Whether the best bid stands at or above the best ask.
+    pub fn is_crossed(&self) -> bool {
+        self.crossed
+    }
+
+    /// Whether the quantity at this price is known: within what the last snapshot vouched for.
+    pub fn is_trusted(&self, side: BookSide, price: Price) -> bool {
+        self.synced
+            && match (side, self.bids.trusted, self.asks.trusted) {
+                (BookSide::Bid, Some(bound), _) => price >= bound,
+                (BookSide::Ask, _, Some(bound)) => price <= bound,
+                _ => true,
+            }
+    }
+
     /// Makes this book equal to another without giving up its memory.
     pub fn copy_from(&mut self, other: &Book) {
         self.bids.levels.clone_from(&other.bids.levels);

@@ -59,7 +59,33 @@ const LAYERS_ALLOWED: [Allowed; 1] = [(
 )];
 
 /// Lines of money modules that may name a float.
-const FLOATS_ALLOWED: [Allowed; 0] = [];
+const FLOATS_ALLOWED: [Allowed; 5] = [
+    (
+        "crates/engine/src/sim/config.rs",
+        "",
+        "latencies are drawn, and a queue model has an exponent",
+    ),
+    (
+        "crates/engine/src/sim/market.rs",
+        "report_normal",
+        "a latency that was drawn",
+    ),
+    (
+        "crates/engine/src/sim/matching.rs",
+        "normal: f64",
+        "a latency that was drawn",
+    ),
+    (
+        "crates/engine/src/sim/mod.rs",
+        "self.latency.normal()",
+        "latencies are drawn",
+    ),
+    (
+        "crates/engine/src/sim/queue.rs",
+        "",
+        "a share of a queue, rounded to a whole quantity before it is used",
+    ),
+];
 
 /// Lines that may name a place outside the repository, or carry a mark of unfinished work.
 const WORDS_ALLOWED: [Allowed; 1] = [(

@@ -1,5 +1,7 @@
 //! `crossbook dataset …`: one file per subcommand, named after it.
 
+mod convert;
+mod inspect;
 mod validate;
 
 use super::{Common, Fault, Outcome};
@@ -14,6 +16,10 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Shows span, counts, silences, gaps, latency, clock and spread of datasets, and draws the spread.
+    Inspect(inspect::Args),
+    /// Cuts a dataset, mends it, or writes it as CSV.
+    Convert(convert::Args),
     /// Checks datasets from the first byte to the last; exit code 1 when one is broken.
     Validate(validate::Args),
 }
@@ -21,6 +27,8 @@ enum Command {
 /// Runs the chosen subcommand.
 pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     match args.command {
+        Command::Inspect(args) => inspect::run(common, args),
+        Command::Convert(args) => convert::run(common, args),
         Command::Validate(args) => validate::run(common, args),
     }
 }

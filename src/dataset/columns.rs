@@ -265,7 +265,8 @@ impl Footer {
             let found = schema
                 .get(name)
                 .ok_or_else(|| column(name, &type_name(&dtype), "missing"))?;
-            if found.dtype != dtype {
+            // By name: whether entries might be missing is checked when they are decoded.
+            if type_name(&found.dtype) != type_name(&dtype) {
                 return Err(column(name, &type_name(&dtype), &type_name(&found.dtype)));
             }
         }

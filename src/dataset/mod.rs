@@ -7,10 +7,17 @@
 //! is found before the first message is believed; time of receipt never goes back.
 
 mod columns;
+pub mod convert;
+mod distribution;
 mod error;
+pub mod inspect;
 pub mod manifest;
 pub mod message;
+pub mod picture;
 pub mod reader;
+mod scan;
+pub mod sort;
+pub mod validate;
 
 pub mod writer;
 

@@ -176,7 +176,11 @@ pub fn read_manifest(dir: &Path) -> Result<Manifest, DatasetError> {
     Manifest::parse(&text, &path)
 }
 
-fn find(name_or_path: &str, data_root: Option<&Path>) -> Result<PathBuf, DatasetError> {
+/// The folder of a dataset given by path, or by name under the data root.
+///
+/// # Errors
+/// [`DatasetError::Unknown`] with the places that were looked at.
+pub fn find(name_or_path: &str, data_root: Option<&Path>) -> Result<PathBuf, DatasetError> {
     let mut tried = vec![PathBuf::from(name_or_path)];
     tried.extend(data_root.map(|root| root.join(name_or_path)));
     match tried.iter().find(|dir| dir.join(MANIFEST_FILE).is_file()) {
@@ -214,6 +218,15 @@ pub(super) struct RawReader {
 }
 
 impl RawReader {
+    /// A row's fault with its place.
+    pub fn row_error(&self, row: u64, fault: RowFault) -> DatasetError {
+        DatasetError::Row {
+            path: self.path.clone(),
+            row,
+            fault,
+        }
+    }
+
     /// The next slice and the number of its first row.
     pub fn next_slice(&mut self) -> Option<Result<(u64, Decoded), DatasetError>> {
         let facts = *self.groups.get(self.group)?;

@@ -50,6 +50,7 @@ impl Writer {
     /// Something exists there (with `force`: something that is no dataset), another process writes the same dataset, or
     /// the system refuses.
     pub fn create(dir: &Path, draft: Draft, force: bool) -> Result<Writer, DatasetError> {
+        bring_back(dir)?;
         check_target(dir, force)?;
         let temporary = Temporary::create(dir)?;
         let data = temporary.path.join(DATA_FILE);
@@ -226,6 +227,20 @@ fn sync_dir(dir: &Path) -> Result<(), DatasetError> {
         .map_err(DatasetError::io("flush", dir))
 }
 
+/// Makes the name of a file that was just renamed durable.
+pub(super) fn sync_parent(path: &Path) -> Result<(), DatasetError> {
+    sync_dir(&parent_of(path))
+}
+
+/// When a replacement was cut off between its two renames, what stood there before comes back.
+fn bring_back(target: &Path) -> Result<(), DatasetError> {
+    let old = hidden(target, "old");
+    if old.exists() && !target.exists() {
+        fs::rename(&old, target).map_err(DatasetError::io("rename", &old))?;
+    }
+    Ok(())
+}
+
 fn check_target(dir: &Path, force: bool) -> Result<(), DatasetError> {
     let exists = dir.try_exists().map_err(DatasetError::io("look at", dir))?;
     if !exists {
@@ -253,11 +268,6 @@ impl Temporary {
     fn create(target: &Path) -> Result<Temporary, DatasetError> {
         let parent = parent_of(target);
         fs::create_dir_all(&parent).map_err(DatasetError::io("create", &parent))?;
-        let old = hidden(target, "old");
-        if old.exists() && !target.exists() {
-            // A replacement was cut off between its two renames: what stood there before comes back first.
-            fs::rename(&old, target).map_err(DatasetError::io("rename", &old))?;
-        }
         let path = hidden(target, "partial");
         fs::create_dir_all(&path).map_err(DatasetError::io("create", &path))?;
         let lock_path = path.join(LOCK_FILE);

@@ -1,3 +1,4 @@
 //! Tests that see crossbook from outside, in one binary: linking against polars once is dear enough.
 
+mod dataset;
 mod tidy;

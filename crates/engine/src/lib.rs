@@ -7,12 +7,17 @@
 #![warn(missing_docs)]
 
 pub mod book;
+pub mod digest;
+pub mod engine;
 pub mod event;
 pub mod instrument;
 pub mod ledger;
 pub mod order;
 pub mod records;
+pub mod replay;
 pub mod risk;
 pub mod rng;
 pub mod sim;
+pub mod spread;
+pub mod strategy;
 pub mod units;

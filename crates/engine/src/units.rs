@@ -242,9 +242,22 @@ fixed_point! {
     FxRate, min = 1, AmountError::NotPositive
 }
 
+impl Price {
+    /// The smallest price there is: 1e-8.
+    pub const ONE_STEP: Price = Price(1);
+
+    /// Halfway between two prices, rounded down to 1e-8.
+    #[inline]
+    pub const fn mid(bid: Price, ask: Price) -> Price {
+        Price(bid.0 + (ask.0 - bid.0) / 2)
+    }
+}
+
 impl Qty {
     /// Nothing.
     pub const ZERO: Qty = Qty(0);
+    /// The largest quantity there is.
+    pub const MAX: Qty = Qty(i64::MAX);
 
     /// Whether there is nothing.
     #[inline]

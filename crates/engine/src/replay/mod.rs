@@ -1,0 +1,176 @@
+//! Replay: recorded streams, the engine and the simulated venues, driven by event time alone.
+//!
+//! At each step the earliest thing happens: a report that reaches us, a timer, or all events received at one instant,
+//! after which the engine decides. It is pure: where the chunks come from is the caller's [`ChunkSource`].
+
+mod streams;
+
+use crate::engine::{Command, Engine, Target};
+use crate::event::EventKind;
+use crate::instrument::VenueKind;
+use crate::ledger::LedgerError;
+use crate::records::Recorder;
+use crate::sim::{Sim, SimError};
+use crate::units::TimestampNs;
+
+pub use streams::{Ahead, ChunkSource, InMemory, Streams};
+
+/// Why a replay stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A stream could not be read on.
+    #[error("{0}")]
+    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Money did not fit.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The matching model refused.
+    #[error(transparent)]
+    Sim(#[from] SimError),
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// The venues' balances and the ledger differ although every report has been heard: a bug, so nothing is reported.
+    #[error("venue {venue}, currency {currency}: the venue holds {venue_holds}, the ledger says {ledger_says}")]
+    Differs {
+        /// Venue.
+        venue: u8,
+        /// Currency.
+        currency: u16,
+        /// What the simulated venue holds, in 1e-8.
+        venue_holds: i64,
+        /// What the ledger says, in 1e-8.
+        ledger_says: i64,
+    },
+}
+
+/// How far a replay has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Receive time reached.
+    pub now: TimestampNs,
+    /// Rows of the chunks opened so far.
+    pub rows: u64,
+}
+
+/// What a replay came to, beside what its recorder heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Rows (level changes) replayed.
+    pub rows: u64,
+    /// Messages replayed.
+    pub events: u64,
+    /// Receive time of the first and of the last event; `None` when there was none.
+    pub span: Option<(TimestampNs, TimestampNs)>,
+    /// Orders that had not come to their end when the data did.
+    pub open_orders: usize,
+}
+
+/// How many instants pass between two looks at `progress`.
+const PROGRESS_EVERY: u32 = 1 << 16;
+
+/// Replays the streams to their end. `progress` is asked now and then and stops the replay by answering `false`.
+///
+/// # Errors
+/// [`ReplayError`]; what the recorder has heard by then must not be taken for a whole run.
+pub fn replay(
+    engine: &mut Engine,
+    sim: &mut Sim,
+    streams: &mut Streams,
+    recorder: &mut impl Recorder,
+    progress: &mut impl FnMut(Progress) -> bool,
+) -> Result<Outcome, ReplayError> {
+    let mut commands: Vec<Command> = Vec::with_capacity(16);
+    let mut span: Option<(TimestampNs, TimestampNs)> = None;
+    let mut until_progress = PROGRESS_EVERY;
+    loop {
+        let next = streams.next_recv();
+        if next == TimestampNs::MAX {
+            break;
+        }
+        let due = next.min(engine.next_timer());
+        if sim.next_due().is_some_and(|at| at <= due) {
+            let mut ahead = Ahead { streams, engine };
+            let report = sim.poll(due, &mut ahead)?;
+            if let Some(report) = report {
+                engine.on_report(&report, recorder)?;
+                streams.check()?;
+                continue;
+            }
+            streams.check()?;
+            if sim.next_due().is_some_and(|at| at <= due) {
+                continue;
+            }
+        }
+        let now = due;
+        if now == next {
+            span = Some((span.map_or(now, |(first, _)| first), now));
+            streams.take(now, |target, ts_event, event| take(engine, sim, target, ts_event, now, event))?;
+        }
+        if engine.is_awake(now) {
+            engine.decide(now, &mut commands, recorder)?;
+            for command in commands.drain(..) {
+                match command {
+                    Command::Send(order) => sim.submit(&order, &mut Ahead { streams, engine }),
+                    Command::Cancel(order) => sim.cancel(order, now),
+                }
+            }
+        }
+        until_progress -= 1;
+        if until_progress == 0 {
+            until_progress = PROGRESS_EVERY;
+            if !progress(Progress { now, rows: streams.totals().0 }) {
+                return Err(ReplayError::Interrupted);
+            }
+        }
+    }
+    let last = span.map_or(TimestampNs::MIN, |(_, last)| last);
+    engine.finish(last, recorder)?;
+    if sim.is_idle() {
+        agree(engine, sim)?;
+    }
+    let (rows, events) = streams.totals();
+    Ok(Outcome { rows, events, span, open_orders: engine.open_orders() })
+}
+
+#[inline]
+fn take(
+    engine: &mut Engine,
+    sim: &mut Sim,
+    target: Target,
+    ts_event: TimestampNs,
+    now: TimestampNs,
+    event: &EventKind<'_>,
+) -> Result<(), ReplayError> {
+    if let (Target::Instrument(id), EventKind::Funding { rate, mark }) = (target, event) {
+        let instrument = &engine.config().instruments[id.index()];
+        let (venue, quote) = (instrument.venue, instrument.quote);
+        if engine.config().venues[venue.index()].kind == VenueKind::Perpetual {
+            let received = sim.funding(id, ts_event, *rate, *mark)?;
+            engine.on_funding(venue, quote, received)?;
+        }
+    }
+    engine.apply(target, ts_event, now, event);
+    Ok(())
+}
+
+/// The venues' own books and the ledger must agree once every report has been heard.
+fn agree(engine: &Engine, sim: &Sim) -> Result<(), ReplayError> {
+    for venue in 0..engine.config().venues.len() {
+        for currency in 0..engine.config().classes.len() {
+            let venue_id = crate::instrument::VenueId(venue as u8);
+            let currency_id = crate::instrument::CurrencyId(currency as u16);
+            let venue_holds = sim.balance(venue_id, currency_id).raw();
+            let ledger_says = engine.ledger().balance(venue_id, currency_id).raw();
+            if venue_holds != ledger_says {
+                return Err(ReplayError::Differs {
+                    venue: venue_id.0,
+                    currency: currency_id.0,
+                    venue_holds,
+                    ledger_says,
+                });
+            }
+        }
+    }
+    Ok(())
+}

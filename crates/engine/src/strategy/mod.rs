@@ -1,0 +1,482 @@
+//! One route's state machine: spread and positions in, intents out.
+//!
+//! `Flat → Entering → Open → Exiting → Flat`, with `Unwinding` while the two legs are unequal and `Halted` when risk or
+//! repeated failure says stop. A route has at most one order a leg in flight and decides nothing new until both
+//! have been heard of. It knows nothing of balances, limits or venues: [`crate::engine`] sizes and checks what it asks for.
+
+mod trip;
+
+use crate::book::Book;
+use crate::instrument::{InstrumentId, Side};
+use crate::order::{Leg, Role};
+use crate::records::{Direction, ExitReason, RoundTrip};
+use crate::spread::{Executable, FairModel, FairPremium, FillModel, Tops, entry_sides, executable};
+use crate::units::{Amount, Bps, Overflow, Price, Qty, TimestampNs};
+
+pub use trip::LegFill;
+use trip::Trip;
+
+/// How large an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// A fixed quantity of the base currency on each leg.
+    Quantity(Qty),
+    /// A fixed value in the quote currency of one leg, at its mid.
+    Notional {
+        /// How much.
+        amount: Amount,
+        /// In whose quote currency.
+        leg: Leg,
+    },
+    /// A share of what the free balances allow, counted in 1e-8 of the whole.
+    Fraction(Bps),
+}
+
+/// What to do first with an entry whose legs filled unequally.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LegPolicy {
+    /// Try once to fill what is missing, then undo the rest.
+    #[default]
+    Complete,
+    /// Undo what is too much.
+    Unwind,
+}
+
+/// How the legs are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderStyle {
+    /// Market orders.
+    Market,
+    /// Immediate-or-cancel limits this far through the worst price that the decision walked to.
+    Limit {
+        /// Allowance beyond that price.
+        collar: Bps,
+    },
+}
+
+/// Parameters of one route's strategy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StrategyConfig {
+    /// Reference to which the premium is expected to return.
+    pub fair: FairModel,
+    /// No entry before the fair premium has been fed for this long.
+    pub warmup_ns: i64,
+    /// Enter at this net edge.
+    pub entry: Bps,
+    /// Leave when `close - fair` is at most this.
+    pub exit: Bps,
+    /// Leave when the pair would close with at least this profit, net of the fees of all four fills.
+    pub take_profit: Option<Bps>,
+    /// Leave when the pair would close with at least this loss, net of the fees of all four fills.
+    pub stop: Option<Bps>,
+    /// Leave after this long.
+    pub max_hold_ns: Option<i64>,
+    /// Allowance for what is lost between decision and fill.
+    pub slippage: Bps,
+    /// How large an entry is.
+    pub size: Size,
+    /// Whether it may sell A and buy B.
+    pub sell_a: bool,
+    /// Whether it may buy A and sell B.
+    pub buy_a: bool,
+    /// Which price counts as executable.
+    pub pricing: FillModel,
+    /// How the legs are sent.
+    pub style: OrderStyle,
+    /// What to do with unequal legs.
+    pub leg_policy: LegPolicy,
+    /// How long a resting leg is waited for, and the pause between two attempts to mend unequal legs.
+    pub leg_timeout_ns: i64,
+}
+
+/// A route: two instruments of one base, and how they are traded against each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteConfig {
+    /// First instrument.
+    pub a: InstrumentId,
+    /// Second instrument.
+    pub b: InstrumentId,
+    /// Taker fees of all four fills of a round trip.
+    pub fees: Bps,
+    /// Quantities are whole multiples of this: the least common multiple of both lots.
+    pub lot: Qty,
+    /// Its strategy.
+    pub strategy: StrategyConfig,
+}
+
+/// Where a route stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Nothing held.
+    Flat,
+    /// Both legs sent.
+    Entering,
+    /// Both legs held.
+    Open,
+    /// Both legs sent back.
+    Exiting,
+    /// The legs are unequal and are being mended.
+    Unwinding,
+    /// Stopped for good: nothing is sent any more.
+    Halted,
+}
+
+/// What a route wants.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Intent {
+    /// Open a pair: the best net edge at the top of the book is there; size and depth are still to be found.
+    Enter(Direction),
+    /// Close the pair.
+    Exit(ExitReason),
+    /// Mend unequal legs: one market order.
+    Repair {
+        /// On which leg.
+        leg: Leg,
+        /// Which way.
+        side: Side,
+        /// How much.
+        qty: Qty,
+    },
+}
+
+/// Everything a decision looks at, at one instant.
+#[derive(Debug, Clone, Copy)]
+pub struct Market<'a> {
+    /// Now.
+    pub now: TimestampNs,
+    /// Book of A.
+    pub book_a: &'a Book,
+    /// Book of B.
+    pub book_b: &'a Book,
+    /// Best prices and rate.
+    pub tops: Tops,
+    /// Units of A's quote currency per unit of B's.
+    pub fx: f64,
+}
+
+/// What was seen when an entry or exit was decided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Seen {
+    /// When.
+    pub ts: TimestampNs,
+    /// Executable spread.
+    pub spread: Bps,
+    /// Premium at mid.
+    pub premium: Bps,
+    /// Fair premium.
+    pub fair: Bps,
+    /// Mids of A and B, each in its own quote currency.
+    pub mids: (Price, Price),
+    /// Base-currency value of one unit of each leg's quote currency, in 1e-8.
+    pub rates: (i64, i64),
+}
+
+/// How many attempts to mend unequal legs are made before the route halts.
+pub const MAX_REPAIRS: u32 = 20;
+
+/// A route's life.
+#[derive(Debug, Clone)]
+pub struct Route {
+    config: RouteConfig,
+    state: State,
+    fair: FairPremium,
+    started: Option<TimestampNs>,
+    direction: Direction,
+    /// Signed base quantity held per leg, counted in 1e-8.
+    position: [i64; 2],
+    pending: [bool; 2],
+    trip: Trip,
+    /// Whether the unequal legs come from an exit.
+    leaving: Option<ExitReason>,
+    repairs: u32,
+    /// When something must be looked at even if no market event comes; also the earliest retry of a partial exit.
+    due: TimestampNs,
+}
+
+impl Route {
+    /// A flat route.
+    pub fn new(config: RouteConfig) -> Route {
+        Route {
+            fair: FairPremium::new(config.strategy.fair),
+            config,
+            state: State::Flat,
+            started: None,
+            direction: Direction::SellA,
+            position: [0; 2],
+            pending: [false; 2],
+            trip: Trip::default(),
+            leaving: None,
+            repairs: 0,
+            due: TimestampNs::MAX,
+        }
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &RouteConfig {
+        &self.config
+    }
+
+    /// Where it stands.
+    #[inline]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// Signed base quantity held on A and on B, counted in 1e-8.
+    #[inline]
+    pub fn position(&self) -> [i64; 2] {
+        self.position
+    }
+
+    /// Fair premium after the newest decision.
+    pub fn fair(&self) -> Bps {
+        self.fair.value()
+    }
+
+    /// Next instant at which it must be asked even without an event.
+    #[inline]
+    pub fn due(&self) -> TimestampNs {
+        self.due
+    }
+
+    /// Direction of the pair that is held or being opened.
+    pub fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Looks at the market and says what it wants.
+    #[inline]
+    pub fn decide(&mut self, market: &Market<'_>) -> Option<Intent> {
+        self.started.get_or_insert(market.now);
+        let fair = self.fair.update(market.now, &market.tops);
+        match self.state {
+            State::Flat => self.want_entry(market, fair),
+            State::Open => self.want_exit(market, fair).map(Intent::Exit),
+            State::Entering | State::Exiting | State::Unwinding | State::Halted => None,
+        }
+    }
+
+    #[inline]
+    fn want_entry(&self, market: &Market<'_>, fair: Bps) -> Option<Intent> {
+        let strategy = &self.config.strategy;
+        let hurdle = strategy.entry + self.config.fees + strategy.slippage;
+        if strategy.sell_a && market.tops.open_bound(Direction::SellA) - fair >= hurdle {
+            return self.warm(market.now).then_some(Intent::Enter(Direction::SellA));
+        }
+        if strategy.buy_a && market.tops.open_bound(Direction::BuyA) + fair >= hurdle {
+            return self.warm(market.now).then_some(Intent::Enter(Direction::BuyA));
+        }
+        None
+    }
+
+    fn warm(&self, now: TimestampNs) -> bool {
+        self.started.is_some_and(|started| now.since(started) >= self.config.strategy.warmup_ns)
+    }
+
+    /// Whether the edge is still there for a size: the spread of these prices, and what is left of it after fair premium,
+    /// the fees of all four fills and the slippage allowance.
+    pub fn entry_edge(&self, direction: Direction, prices: &Executable, fx: f64) -> (Bps, Bps) {
+        let open = prices.spread(direction, fx);
+        let fair = match direction {
+            Direction::SellA => self.fair.value(),
+            Direction::BuyA => -self.fair.value(),
+        };
+        (open, open - fair - self.config.fees - self.config.strategy.slippage)
+    }
+
+    #[inline]
+    fn want_exit(&self, market: &Market<'_>, fair: Bps) -> Option<ExitReason> {
+        let strategy = &self.config.strategy;
+        let fair = match self.direction {
+            Direction::SellA => fair,
+            Direction::BuyA => -fair,
+        };
+        if let Some(reason) = self.leaving {
+            // The last attempt could not close all of it.
+            return (self.due <= market.now).then_some(reason);
+        }
+        // No size closes better than the top of the book: walk only when that would be good enough.
+        let converges = market.tops.close_bound(self.direction) - fair <= strategy.exit;
+        if converges || strategy.take_profit.is_some() || strategy.stop.is_some() {
+            let prices = self.exit_prices(market);
+            if let Some(prices) = prices
+                && prices.qty >= self.held()
+            {
+                if prices.spread(self.direction, market.fx) - fair <= strategy.exit {
+                    return Some(ExitReason::Converged);
+                }
+                let mark = self.trip.mark_to_exit(self.direction, &prices, market.fx) - self.config.fees;
+                if strategy.take_profit.is_some_and(|limit| mark >= limit) {
+                    return Some(ExitReason::TakeProfit);
+                }
+                if strategy.stop.is_some_and(|limit| mark <= -limit) {
+                    return Some(ExitReason::Stop);
+                }
+            }
+        }
+        let held_ns = market.now.since(self.trip.entry.ts);
+        strategy.max_hold_ns.is_some_and(|limit| held_ns >= limit).then_some(ExitReason::MaxHold)
+    }
+
+    /// Average prices for closing what is held.
+    pub fn exit_prices(&self, market: &Market<'_>) -> Option<Executable> {
+        let (entry_a, entry_b) = entry_sides(self.direction);
+        let pricing = self.config.strategy.pricing;
+        executable(market.book_a, entry_a.opposite(), market.book_b, entry_b.opposite(), self.held(), pricing)
+    }
+
+    /// Base quantity of the smaller leg.
+    pub fn held(&self) -> Qty {
+        let least = self.position[0].unsigned_abs().min(self.position[1].unsigned_abs());
+        Qty::from_raw(i64::try_from(least).unwrap_or(i64::MAX)).unwrap_or(Qty::ZERO)
+    }
+
+    /// The order that would mend unequal legs, when one is due.
+    #[inline]
+    pub fn want_repair(&self, now: TimestampNs) -> Option<Intent> {
+        if self.state != State::Unwinding || self.due > now || self.pending != [false; 2] {
+            return None;
+        }
+        let excess = self.excess();
+        let larger = usize::from(self.position[1].unsigned_abs() > self.position[0].unsigned_abs());
+        let complete =
+            self.leaving.is_none() && self.config.strategy.leg_policy == LegPolicy::Complete && self.repairs == 0;
+        let index = if complete { 1 - larger } else { larger };
+        let (side_a, side_b) = entry_sides(self.direction);
+        let opening = if index == 0 { side_a } else { side_b };
+        let side = if complete { opening } else { opening.opposite() };
+        let leg = if index == 0 { Leg::A } else { Leg::B };
+        Some(Intent::Repair { leg, side, qty: excess })
+    }
+
+    /// By how much the legs differ.
+    fn excess(&self) -> Qty {
+        let difference = self.position[0].unsigned_abs().abs_diff(self.position[1].unsigned_abs());
+        Qty::from_raw(i64::try_from(difference).unwrap_or(i64::MAX)).unwrap_or(Qty::ZERO).floor_to(self.config.lot)
+    }
+
+    /// Both legs of an entry have been sent.
+    pub fn entering(&mut self, direction: Direction, seen: Seen) {
+        self.state = State::Entering;
+        self.direction = direction;
+        self.leaving = None;
+        self.repairs = 0;
+        self.trip = Trip::begin(seen);
+        self.pending = [true; 2];
+        self.due = seen.ts.plus(self.config.strategy.leg_timeout_ns);
+    }
+
+    /// Quantity that an exit trades on a leg.
+    pub fn exit_qty(&self, leg: Leg) -> Qty {
+        let held = i64::try_from(self.position[leg as usize].unsigned_abs()).unwrap_or(i64::MAX);
+        Qty::from_raw(held).unwrap_or(Qty::ZERO).floor_to(self.config.lot)
+    }
+
+    /// Both legs of an exit have been sent.
+    pub fn exiting(&mut self, reason: ExitReason, seen: Seen) {
+        self.state = State::Exiting;
+        self.leaving = Some(reason);
+        self.repairs = 0;
+        self.trip.begin_exit(seen, self.held());
+        self.pending = [true; 2];
+        self.due = seen.ts.plus(self.config.strategy.leg_timeout_ns);
+    }
+
+    /// An order to mend unequal legs has been sent.
+    pub fn repairing(&mut self, leg: Leg, now: TimestampNs) {
+        self.repairs += 1;
+        self.pending[leg as usize] = true;
+        self.due = now.plus(self.config.strategy.leg_timeout_ns);
+    }
+
+    /// What is left over is too small for either venue to trade: it stays in the inventory and the route moves on.
+    ///
+    /// # Errors
+    /// [`Overflow`] when a sum does not fit.
+    pub fn accept_dust(&mut self, now: TimestampNs, rates: (i64, i64)) -> Result<Option<RoundTrip>, Overflow> {
+        self.settle(now, rates)
+    }
+
+    /// Mending is not possible now (no book to price it): try again later, or give up.
+    pub fn repair_failed(&mut self, now: TimestampNs) {
+        self.repairs += 1;
+        self.due = now.plus(self.config.strategy.leg_timeout_ns);
+        if self.repairs >= MAX_REPAIRS {
+            self.halt();
+        }
+    }
+
+    /// Stops for good.
+    pub fn halt(&mut self) {
+        self.state = State::Halted;
+        self.due = TimestampNs::MAX;
+    }
+
+    /// Takes in a fill.
+    ///
+    /// # Errors
+    /// [`Overflow`] when a sum does not fit.
+    pub fn filled(&mut self, role: Role, fill: &LegFill) -> Result<(), Overflow> {
+        let signed = match fill.side {
+            Side::Buy => fill.qty.raw(),
+            Side::Sell => -fill.qty.raw(),
+        };
+        let held = &mut self.position[fill.leg as usize];
+        *held = held.checked_add(signed).ok_or(Overflow)?;
+        self.trip.filled(role, fill)
+    }
+
+    /// An order of this leg has come to its end. When both have, the route moves on; a finished round trip is returned.
+    ///
+    /// # Errors
+    /// [`Overflow`] when a sum does not fit.
+    pub fn finished(&mut self, leg: Leg, now: TimestampNs, rates: (i64, i64)) -> Result<Option<RoundTrip>, Overflow> {
+        self.pending[leg as usize] = false;
+        if self.pending != [false; 2] || self.state == State::Halted {
+            return Ok(None);
+        }
+        let excess = self.excess();
+        if !excess.is_zero() {
+            self.state = State::Unwinding;
+            // The first attempt follows at once, later ones after a pause.
+            self.due = if self.repairs == 0 { now } else { now.plus(self.config.strategy.leg_timeout_ns) };
+            if self.repairs >= MAX_REPAIRS {
+                self.halt();
+            }
+            return Ok(None);
+        }
+        self.settle(now, rates)
+    }
+
+    fn settle(&mut self, now: TimestampNs, rates: (i64, i64)) -> Result<Option<RoundTrip>, Overflow> {
+        self.trip.end_episode(self.held())?;
+        self.repairs = 0;
+        if !self.held().is_zero() {
+            self.state = State::Open;
+            self.due = match self.leaving {
+                Some(_) => now.plus(self.config.strategy.leg_timeout_ns),
+                None => self.config.strategy.max_hold_ns.map_or(TimestampNs::MAX, |hold| self.trip.entry.ts.plus(hold)),
+            };
+            return Ok(None);
+        }
+        self.state = State::Flat;
+        self.due = TimestampNs::MAX;
+        self.position = [0; 2];
+        let reason = self.leaving.take().unwrap_or(ExitReason::BrokenEntry);
+        if self.trip.is_empty() {
+            return Ok(None); // neither leg of the entry filled
+        }
+        self.trip.close(self.direction, reason, now, rates).map(Some)
+    }
+
+    /// The timer that [`Route::due`] announced has been looked at and nothing could be done: look again later.
+    pub fn snooze(&mut self, now: TimestampNs) {
+        if self.due <= now {
+            self.due = match self.state {
+                State::Flat | State::Halted | State::Entering | State::Exiting => TimestampNs::MAX,
+                State::Open | State::Unwinding => now.plus(self.config.strategy.leg_timeout_ns),
+            };
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! to read, places to write and a command line.
 
 pub mod cli;
+pub mod config;
 pub mod dataset;
 pub mod report;
 pub mod sink;

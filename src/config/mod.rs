@@ -485,7 +485,10 @@ pub struct Report {
 /// # Errors
 /// [`ConfigError`], naming file, line and key, and what is allowed.
 pub fn load(path: &Path, sets: &[String]) -> Result<Scenario, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
     parse(&text, path, sets)
 }
 
@@ -494,7 +497,10 @@ pub fn load(path: &Path, sets: &[String]) -> Result<Scenario, ConfigError> {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, path: &Path, sets: &[String]) -> Result<Scenario, ConfigError> {
-    let parse_error = |message: String| ConfigError::Parse { path: path.to_owned(), message };
+    let parse_error = |message: String| ConfigError::Parse {
+        path: path.to_owned(),
+        message,
+    };
     // The text itself first: its errors can name a line.
     let scenario: Scenario = toml::from_str(text).map_err(|error| parse_error(error.to_string()))?;
     let scenario = if sets.is_empty() {
@@ -527,21 +533,32 @@ impl Scenario {
     /// # Errors
     /// When a key of the route is unknown or of the wrong type.
     pub fn strategy_of(&self, route: &Route) -> Result<Strategy, String> {
-        let Some(own) = &route.strategy else { return Ok(self.strategy.clone()) };
+        let Some(own) = &route.strategy else {
+            return Ok(self.strategy.clone());
+        };
         let mut table = toml::Table::try_from(&self.strategy).map_err(|error| error.to_string())?;
         for (key, value) in own {
             table.insert(key.clone(), value.clone());
         }
-        table.try_into().map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())
+        table
+            .try_into()
+            .map_err(|error: toml::de::Error| error.to_string().trim_end().to_owned())
     }
 
     fn validate(&self, path: &Path) -> Result<(), ConfigError> {
         let bad = |key: &str, message: &str| {
-            Err(ConfigError::Value { path: path.to_owned(), key: key.to_owned(), message: message.to_owned() })
+            Err(ConfigError::Value {
+                path: path.to_owned(),
+                key: key.to_owned(),
+                message: message.to_owned(),
+            })
         };
         let name_ok = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if self.name.is_empty() || self.name.starts_with('.') || !self.name.chars().all(name_ok) {
-            return bad("name", "letters, digits, `-`, `_` and `.` are allowed, and it must not begin with `.`");
+            return bad(
+                "name",
+                "letters, digits, `-`, `_` and `.` are allowed, and it must not begin with `.`",
+            );
         }
         if self.datasets.is_empty() {
             return bad("datasets", "at least one is needed");
@@ -549,7 +566,10 @@ impl Scenario {
         if self.routes.is_empty() {
             return bad("routes", "at least one is needed");
         }
-        if let Some(Window { from: Some(from), to: Some(to) }) = &self.window
+        if let Some(Window {
+            from: Some(from),
+            to: Some(to),
+        }) = &self.window
             && from >= to
         {
             return bad("window", "`from` must be before `to`");
@@ -590,7 +610,9 @@ impl Scenario {
         {
             return bad("report.sample_s", "0.001 to 86400 is allowed");
         }
-        self.risk.validate().or_else(|(key, message)| bad(&format!("risk.{key}"), message))
+        self.risk
+            .validate()
+            .or_else(|(key, message)| bad(&format!("risk.{key}"), message))
     }
 }
 
@@ -645,9 +667,16 @@ impl Strategy {
 
 impl Size {
     fn validate(&self) -> Result<(), BadKey> {
-        let one = [self.notional.is_some(), self.quantity.is_some(), self.fraction.is_some()];
+        let one = [
+            self.notional.is_some(),
+            self.quantity.is_some(),
+            self.fraction.is_some(),
+        ];
         if one.iter().filter(|given| **given).count() != 1 {
-            return Err(("size", "exactly one of `notional` (with `currency`), `quantity` and `fraction` is needed"));
+            return Err((
+                "size",
+                "exactly one of `notional` (with `currency`), `quantity` and `fraction` is needed",
+            ));
         }
         if self.notional.is_some() != self.currency.is_some() {
             return Err(("size", "`notional` and `currency` go together"));
@@ -659,7 +688,10 @@ impl Size {
             return Err(("size.quantity", "must be positive"));
         }
         let whole = crossbook_engine::units::SCALE;
-        if self.fraction.is_some_and(|share| share.is_zero() || share.raw() > whole) {
+        if self
+            .fraction
+            .is_some_and(|share| share.is_zero() || share.raw() > whole)
+        {
             return Err(("size.fraction", "more than 0 and at most 1 is allowed"));
         }
         Ok(())
@@ -704,16 +736,28 @@ impl Risk {
         if self.route.cooldown_s.is_some_and(|value| !in_range(value, 0.001, 1e8)) {
             return Err(("route.cooldown_s", "0.001 to 100000000 is allowed"));
         }
-        if self.route.max_abs_premium_bps.is_some_and(|value| !in_range(value, 1e-4, 1e6)) {
+        if self
+            .route
+            .max_abs_premium_bps
+            .is_some_and(|value| !in_range(value, 1e-4, 1e6))
+        {
             return Err(("route.max_abs_premium_bps", "0.0001 to 1000000 is allowed"));
         }
         if self.symbol.max_move_bps.is_some() != self.symbol.move_window_s.is_some() {
             return Err(("symbol", "`max_move_bps` and `move_window_s` go together"));
         }
-        if self.symbol.max_move_bps.is_some_and(|value| !in_range(value, 1e-4, 1e6)) {
+        if self
+            .symbol
+            .max_move_bps
+            .is_some_and(|value| !in_range(value, 1e-4, 1e6))
+        {
             return Err(("symbol.max_move_bps", "0.0001 to 1000000 is allowed"));
         }
-        if self.symbol.move_window_s.is_some_and(|value| !in_range(value, 0.001, 1e8)) {
+        if self
+            .symbol
+            .move_window_s
+            .is_some_and(|value| !in_range(value, 0.001, 1e8))
+        {
             return Err(("symbol.move_window_s", "0.001 to 100000000 is allowed"));
         }
         Ok(())

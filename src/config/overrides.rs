@@ -8,8 +8,13 @@ use super::ConfigError;
 /// text. Numbers in the path index lists (`routes.0.a=…`). Missing tables on the way are made, so that optional keys can be
 /// set; a key that the file's type does not know is refused when the whole is typed.
 pub(super) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
-    let fail = |message: &str| ConfigError::Set { text: set.to_owned(), message: message.to_owned() };
-    let (path, value) = set.split_once('=').ok_or_else(|| fail("`path.to.key=value` is expected"))?;
+    let fail = |message: &str| ConfigError::Set {
+        text: set.to_owned(),
+        message: message.to_owned(),
+    };
+    let (path, value) = set
+        .split_once('=')
+        .ok_or_else(|| fail("`path.to.key=value` is expected"))?;
     let keys = split(path.trim()).ok_or_else(|| fail("the path has an empty key or an open quote"))?;
     let value = parse_value(value.trim());
     let (last, way) = keys.split_last().ok_or_else(|| fail("the path is empty"))?;
@@ -24,7 +29,11 @@ pub(super) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
                 let length = items.len();
                 match index.and_then(|index| items.get_mut(index)) {
                     Some(Value::Table(table)) => table,
-                    _ => return Err(fail(&format!("`{key}` is a list of {length}: its number from 0 must follow"))),
+                    _ => {
+                        return Err(fail(&format!(
+                            "`{key}` is a list of {length}: its number from 0 must follow"
+                        )));
+                    }
                 }
             }
             _ => return Err(fail(&format!("`{key}` is a value, not a table"))),
@@ -37,7 +46,9 @@ pub(super) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
 fn parse_value(text: &str) -> Value {
     let line = format!("v = {text}");
     let parsed: Option<Table> = toml::from_str(&line).ok();
-    parsed.and_then(|mut table| table.remove("v")).unwrap_or_else(|| Value::String(text.to_owned()))
+    parsed
+        .and_then(|mut table| table.remove("v"))
+        .unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 /// Splits at dots outside quotes: `instruments."upbit:KRW-BTC".lot`.

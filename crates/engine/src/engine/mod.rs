@@ -172,11 +172,23 @@ impl Engine {
                 &config.instruments,
             ),
             routes: config.routes.iter().cloned().map(Route::new).collect(),
-            watches: vec![Watch { blocked: None, refused: None, seen: TimestampNs::MIN }; config.routes.len()],
+            watches: vec![
+                Watch {
+                    blocked: None,
+                    refused: None,
+                    seen: TimestampNs::MIN
+                };
+                config.routes.len()
+            ],
             dirty: vec![false; config.routes.len()],
             awake: false,
             busy: 0,
-            risk: Risk::new(config.limits.clone(), config.venues.len(), config.routes.len(), config.days.clone()),
+            risk: Risk::new(
+                config.limits.clone(),
+                config.venues.len(),
+                config.routes.len(),
+                config.days.clone(),
+            ),
             ledger,
             in_flight: Vec::with_capacity(16),
             next_order: 1,
@@ -199,7 +211,10 @@ impl Engine {
             Target::Instrument(id) => {
                 let book = &mut self.books[id.index()];
                 book.apply(ts_event, ts_recv, event);
-                if matches!(event, EventKind::Trade { .. } | EventKind::Fx(_) | EventKind::Funding { .. }) {
+                if matches!(
+                    event,
+                    EventKind::Trade { .. } | EventKind::Fx(_) | EventKind::Funding { .. }
+                ) {
                     return;
                 }
                 if self.fx.source() == FxSource::Instrument(id)
@@ -300,7 +315,13 @@ impl Engine {
             self.config.instruments[b.index()].quote,
             rate,
         );
-        let market = Market { now, book_a, book_b, tops: Tops::new(tops.0, tops.1, fx), fx };
+        let market = Market {
+            now,
+            book_a,
+            book_b,
+            tops: Tops::new(tops.0, tops.1, fx),
+            fx,
+        };
         let intent = self.routes[id.index()].decide(&market);
         let mid_a = Price::mid(tops.0.0.price, tops.0.1.price);
         let mid_b = Price::mid(tops.1.0.price, tops.1.1.price);
@@ -312,7 +333,12 @@ impl Engine {
         self.risk.observe(id, now, mid_a.raw());
         let halted = self.risk.halt_reason().is_some();
         let state = self.routes[id.index()].state();
-        let view = View { tops, fx, rate, mids: (mid_a, mid_b) };
+        let view = View {
+            tops,
+            fx,
+            rate,
+            mids: (mid_a, mid_b),
+        };
         match intent {
             _ if halted && state == State::Open => self.exit(id, ExitReason::Risk, &view, now, commands, recorder)?,
             Some(Intent::Exit(reason)) => self.exit(id, reason, &view, now, commands, recorder)?,
@@ -341,15 +367,13 @@ impl Engine {
         self.routes[id.index()].snooze(now);
     }
 
-    fn note_blocked(
-        &mut self,
-        id: RouteId,
-        reason: Option<Reason>,
-        now: TimestampNs,
-        recorder: &mut impl Recorder,
-    ) {
+    fn note_blocked(&mut self, id: RouteId, reason: Option<Reason>, now: TimestampNs, recorder: &mut impl Recorder) {
         let watch = &mut self.watches[id.index()];
-        let span = if watch.seen == TimestampNs::MIN { 0 } else { now.since(watch.seen) };
+        let span = if watch.seen == TimestampNs::MIN {
+            0
+        } else {
+            now.since(watch.seen)
+        };
         match watch.blocked {
             Some(Reason::StaleBook) => self.blocked.stale_ns += span,
             Some(Reason::NoFx | Reason::FxBand) => self.blocked.no_fx_ns += span,
@@ -373,8 +397,14 @@ impl Engine {
         recorder: &mut impl Recorder,
     ) {
         let route_field = route.map_or(-1, |route| i64::from(route.0));
-        self.digest.absorb(Tag::Risk, &[ts.0, route_field, verdict as i64, reason as i64]);
-        recorder.risk(&RiskRecord { ts, route, verdict, reason });
+        self.digest
+            .absorb(Tag::Risk, &[ts.0, route_field, verdict as i64, reason as i64]);
+        recorder.risk(&RiskRecord {
+            ts,
+            route,
+            verdict,
+            reason,
+        });
     }
 
     fn mark_risk(&mut self, now: TimestampNs, recorder: &mut impl Recorder) {
@@ -416,7 +446,10 @@ impl Engine {
         let (prices, qty) = match prices {
             Some(prices) if self.is_tradeable(id, prices.qty, view)? => (prices, prices.qty),
             _ => {
-                let refusal = Refusal { verdict: Verdict::Reduce, reason: Reason::NoSize };
+                let refusal = Refusal {
+                    verdict: Verdict::Reduce,
+                    reason: Reason::NoSize,
+                };
                 self.refuse(id, refusal, now, recorder);
                 return Ok(());
             }
@@ -443,8 +476,28 @@ impl Engine {
         self.absorb_decision(Tag::Enter, id, direction as i64, qty, &seen);
         self.routes[id.index()].entering(direction, seen);
         self.busy += 1;
-        self.send(id, Leg::A, Role::Entry, side_a, qty, view.mids.0, now, commands, recorder)?;
-        self.send(id, Leg::B, Role::Entry, side_b, qty, view.mids.1, now, commands, recorder)?;
+        self.send(
+            id,
+            Leg::A,
+            Role::Entry,
+            side_a,
+            qty,
+            view.mids.0,
+            now,
+            commands,
+            recorder,
+        )?;
+        self.send(
+            id,
+            Leg::B,
+            Role::Entry,
+            side_b,
+            qty,
+            view.mids.1,
+            now,
+            commands,
+            recorder,
+        )?;
         self.reset_timer();
         Ok(())
     }
@@ -486,8 +539,28 @@ impl Engine {
         self.absorb_decision(Tag::Exit, id, reason as i64, route.held(), &seen);
         let (side_a, side_b) = entry_sides(direction);
         self.routes[id.index()].exiting(reason, seen);
-        self.send(id, Leg::A, Role::Exit, side_a.opposite(), qty[0], view.mids.0, now, commands, recorder)?;
-        self.send(id, Leg::B, Role::Exit, side_b.opposite(), qty[1], view.mids.1, now, commands, recorder)?;
+        self.send(
+            id,
+            Leg::A,
+            Role::Exit,
+            side_a.opposite(),
+            qty[0],
+            view.mids.0,
+            now,
+            commands,
+            recorder,
+        )?;
+        self.send(
+            id,
+            Leg::B,
+            Role::Exit,
+            side_b.opposite(),
+            qty[1],
+            view.mids.1,
+            now,
+            commands,
+            recorder,
+        )?;
         self.reset_timer();
         Ok(())
     }
@@ -536,7 +609,14 @@ impl Engine {
 
     fn seen(&self, id: RouteId, spread: Bps, premium: Bps, view: &View, ts: TimestampNs) -> Seen {
         let fair = self.routes[id.index()].fair();
-        Seen { ts, spread, premium, fair, mids: view.mids, rates: self.leg_rates_at(id, view.rate) }
+        Seen {
+            ts,
+            spread,
+            premium,
+            fair,
+            mids: view.mids,
+            rates: self.leg_rates_at(id, view.rate),
+        }
     }
 
     fn absorb_decision(&mut self, tag: Tag, id: RouteId, code: i64, qty: Qty, seen: &Seen) {
@@ -573,37 +653,54 @@ impl Engine {
     ) -> Result<(), LedgerError> {
         let instrument = self.leg_instruments(route)[leg as usize];
         let order_type = match self.routes[route.index()].config().strategy.style {
-            OrderStyle::Limit { collar } if role != Role::Unwind => {
-                self.collared(instrument, side, qty, collar).map_or(OrderType::Market, OrderType::Limit)
-            }
+            OrderStyle::Limit { collar } if role != Role::Unwind => self
+                .collared(instrument, side, qty, collar)
+                .map_or(OrderType::Market, OrderType::Limit),
             _ => OrderType::Market,
         };
         let id = OrderId(self.next_order);
         self.next_order += 1;
-        let order = Order { id, route, leg, role, instrument, side, qty, order_type, ts_sent: now, mid };
+        let order = Order {
+            id,
+            route,
+            leg,
+            role,
+            instrument,
+            side,
+            qty,
+            order_type,
+            ts_sent: now,
+            mid,
+        };
         let limit = match order_type {
             OrderType::Market => 0,
             OrderType::Limit(price) | OrderType::PostOnly(price) => price.raw(),
         };
         self.digest.absorb(
             Tag::Order,
-            &[now.0, id.0 as i64, i64::from(instrument.0), side as i64, role as i64, qty.raw(), limit],
+            &[
+                now.0,
+                id.0 as i64,
+                i64::from(instrument.0),
+                side as i64,
+                role as i64,
+                qty.raw(),
+                limit,
+            ],
         );
         self.risk.sent(self.config.instruments[instrument.index()].venue, now);
-        self.in_flight.push(InFlight { order, status: OrderStatus::Sent, filled: Qty::ZERO });
+        self.in_flight.push(InFlight {
+            order,
+            status: OrderStatus::Sent,
+            filled: Qty::ZERO,
+        });
         recorder.order_sent(&order);
         commands.push(Command::Send(order));
         Ok(())
     }
 
     /// Limit price this far through the worst price that the quantity needs now.
-    fn collared(
-        &self,
-        instrument: InstrumentId,
-        side: Side,
-        qty: Qty,
-        collar: Bps,
-    ) -> Option<Price> {
+    fn collared(&self, instrument: InstrumentId, side: Side, qty: Qty, collar: Bps) -> Option<Price> {
         let walk = self.books[instrument.index()].walk(side, qty, None)?;
         let shift = collar.raw().saturating_abs();
         let factor = match side {
@@ -612,7 +709,9 @@ impl Engine {
         };
         let raw = i128::from(walk.worst.raw()) * i128::from(factor) / i128::from(SCALE);
         let price = Price::from_raw(i64::try_from(raw).ok()?).ok()?;
-        self.config.instruments[instrument.index()].tick.round_limit(price, side)
+        self.config.instruments[instrument.index()]
+            .tick
+            .round_limit(price, side)
     }
 
     /// Takes in news of an order.
@@ -630,7 +729,14 @@ impl Engine {
         let (status_code, reject_code) = status_codes(report.status);
         self.digest.absorb(
             Tag::Report,
-            &[now.0, order.id.0 as i64, status_code, reject_code, report.ts_venue.0, report.fills.len() as i64],
+            &[
+                now.0,
+                order.id.0 as i64,
+                status_code,
+                reject_code,
+                report.ts_venue.0,
+                report.fills.len() as i64,
+            ],
         );
         for fill in report.fills {
             self.digest.absorb(
@@ -649,8 +755,13 @@ impl Engine {
             self.ledger.post_fill(venue, fill, base, quote)?;
             self.absorb_postings();
             let fee = self.value_of(venue, fill.fee_currency, fill.fee)?;
-            let leg_fill =
-                LegFill { leg: order.leg, side: fill.side, qty: fill.qty, notional: fill.notional, fee };
+            let leg_fill = LegFill {
+                leg: order.leg,
+                side: fill.side,
+                qty: fill.qty,
+                notional: fill.notional,
+                fee,
+            };
             self.routes[order.route.index()].filled(order.role, &leg_fill)?;
             self.in_flight[at].filled = self.in_flight[at].filled.checked_add(fill.qty)?;
             let at_mid = notional(order.mid, fill.qty, Rounding::Down)?;
@@ -685,13 +796,7 @@ impl Engine {
         Ok(())
     }
 
-    fn after_settling(
-        &mut self,
-        id: RouteId,
-        trip: Option<RoundTrip>,
-        now: TimestampNs,
-        recorder: &mut impl Recorder,
-    ) {
+    fn after_settling(&mut self, id: RouteId, trip: Option<RoundTrip>, now: TimestampNs, recorder: &mut impl Recorder) {
         if self.routes[id.index()].state() == State::Flat {
             self.busy = self.routes.iter().filter(|route| route.state() != State::Flat).count() as u32;
         }
@@ -699,9 +804,18 @@ impl Engine {
         let trip = RoundTrip { route: id, ..trip };
         self.digest.absorb(
             Tag::RoundTrip,
-            &[now.0, i64::from(id.0), trip.direction as i64, trip.reason as i64, trip.qty.raw(), trip.pnl.raw()],
+            &[
+                now.0,
+                i64::from(id.0),
+                trip.direction as i64,
+                trip.reason as i64,
+                trip.qty.raw(),
+                trip.pnl.raw(),
+            ],
         );
-        let venues = self.leg_instruments(id).map(|i| self.config.instruments[i.index()].venue);
+        let venues = self
+            .leg_instruments(id)
+            .map(|i| self.config.instruments[i.index()].venue);
         self.risk.closed(id, venues, now, trip.pnl);
         recorder.round_trip(&trip);
         if self.pnl_limits {
@@ -738,11 +852,15 @@ impl Engine {
 
     /// Base-currency value of a cost, rounded up, at the newest mids and rate; zero while it has no price.
     fn value_of(&mut self, venue: VenueId, currency: CurrencyId, amount: Amount) -> Result<Amount, LedgerError> {
-        let Some(rate) = self.fx.last() else { return Ok(Amount::ZERO) };
+        let Some(rate) = self.fx.last() else {
+            return Ok(Amount::ZERO);
+        };
         if self.valuer.conversion(currency, rate).is_none() {
             self.valuer.refresh(&self.books);
         }
-        let Some(mark) = self.valuer.mark(venue, currency, rate) else { return Ok(Amount::ZERO) };
+        let Some(mark) = self.valuer.mark(venue, currency, rate) else {
+            return Ok(Amount::ZERO);
+        };
         // Rounding the negative down rounds the cost up.
         Ok(mark.value(amount.checked_neg()?)?.checked_neg()?)
     }
@@ -757,7 +875,9 @@ impl Engine {
     }
 
     fn leg_rates_at(&self, id: RouteId, rate: FxRate) -> (i64, i64) {
-        let [a, b] = self.leg_instruments(id).map(|i| self.config.instruments[i.index()].quote);
+        let [a, b] = self
+            .leg_instruments(id)
+            .map(|i| self.config.instruments[i.index()].quote);
         (self.valuer.unit_value(a, rate), self.valuer.unit_value(b, rate))
     }
 
@@ -776,11 +896,19 @@ impl Engine {
         for (index, route) in self.routes.iter().enumerate() {
             let (a, b) = (route.config().a, route.config().b);
             if let (Ok(top_a), Ok(top_b)) = (self.books[a.index()].top(), self.books[b.index()].top()) {
-                let quotes = (self.config.instruments[a.index()].quote, self.config.instruments[b.index()].quote);
+                let quotes = (
+                    self.config.instruments[a.index()].quote,
+                    self.config.instruments[b.index()].quote,
+                );
                 let fx = self.valuer.route_fx(quotes.0, quotes.1, rate);
                 let premium = Bps::from_ratio(Tops::new(top_a, top_b, fx).premium_ratio());
                 let route_id = RouteId(index as u16);
-                recorder.spread(&SpreadPoint { ts: now, route: route_id, premium, fair: route.fair() });
+                recorder.spread(&SpreadPoint {
+                    ts: now,
+                    route: route_id,
+                    premium,
+                    fair: route.fair(),
+                });
             }
         }
         Ok(())
@@ -806,7 +934,8 @@ impl Engine {
         self.counts.crossed = crossed;
         self.counts.fx_rejected = self.fx.rejected;
         let open = self.in_flight.len() as i64;
-        self.digest.absorb(Tag::End, &[open, self.counts.entries as i64, self.counts.exits as i64]);
+        self.digest
+            .absorb(Tag::End, &[open, self.counts.entries as i64, self.counts.exits as i64]);
         Ok(())
     }
 
@@ -891,14 +1020,10 @@ type BestPair = (crate::event::Level, crate::event::Level);
 
 /// Best prices of both books and the rate, or why the route must not be priced.
 #[inline]
-fn price(
-    risk: &Risk,
-    fx: &Fx,
-    a: &Book,
-    b: &Book,
-    now: TimestampNs,
-) -> Result<((BestPair, BestPair), FxRate), Reason> {
-    let (Ok(top_a), Ok(top_b)) = (a.top(), b.top()) else { return Err(Reason::VenueDown) };
+fn price(risk: &Risk, fx: &Fx, a: &Book, b: &Book, now: TimestampNs) -> Result<((BestPair, BestPair), FxRate), Reason> {
+    let (Ok(top_a), Ok(top_b)) = (a.top(), b.top()) else {
+        return Err(Reason::VenueDown);
+    };
     let max_age = risk.limits().venue.max_book_age_ns;
     if now.since(a.ts_event()) > max_age || now.since(b.ts_event()) > max_age {
         return Err(Reason::StaleBook);
@@ -939,12 +1064,17 @@ impl Engine {
     /// The coin of a route: the base of whichever leg is spot, else of A.
     fn symbol(&self, id: RouteId) -> CurrencyId {
         let instruments = self.leg_instruments(id).map(|i| &self.config.instruments[i.index()]);
-        let spot = instruments.iter().find(|i| self.config.venues[i.venue.index()].kind == VenueKind::Spot);
+        let spot = instruments
+            .iter()
+            .find(|i| self.config.venues[i.venue.index()].kind == VenueKind::Spot);
         spot.unwrap_or(&instruments[0]).base
     }
 
     fn exposure(&self, entry: &Entry) -> Result<Exposure, Overflow> {
-        let mut exposure = Exposure { open_trades: self.busy, ..Exposure::default() };
+        let mut exposure = Exposure {
+            open_trades: self.busy,
+            ..Exposure::default()
+        };
         let rate = self.fx.last().unwrap_or(FxRate::ONE);
         for (index, route) in self.routes.iter().enumerate() {
             if route.state() == State::Flat {

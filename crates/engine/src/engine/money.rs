@@ -67,7 +67,13 @@ impl Fx {
             FxSource::Constant(rate) => (Some(rate), TimestampNs::MAX),
             FxSource::Series | FxSource::Instrument(_) => (None, TimestampNs::MIN),
         };
-        Fx { config, rate, ts, out_of_band: false, rejected: 0 }
+        Fx {
+            config,
+            rate,
+            ts,
+            out_of_band: false,
+            rejected: 0,
+        }
     }
 
     pub(super) fn observe(&mut self, rate: FxRate, ts: TimestampNs) {
@@ -123,8 +129,11 @@ impl Valuer {
             for currency in 0..classes.len() {
                 let currency_id = CurrencyId(currency as u16);
                 let here = |i: &&(usize, &Instrument)| i.1.venue.index() == venue;
-                let of_base: Vec<(usize, &Instrument)> =
-                    instruments.iter().enumerate().filter(|(_, i)| i.base == currency_id).collect();
+                let of_base: Vec<(usize, &Instrument)> = instruments
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, i)| i.base == currency_id)
+                    .collect();
                 let found = of_base.iter().find(here).or(of_base.first());
                 source[venue * classes.len() + currency] = found.map(|&(index, _)| InstrumentId(index as u16));
                 wallets.push((VenueId(venue as u8), currency_id));
@@ -197,7 +206,10 @@ impl Valuer {
         let scale = SCALE as f64;
         let mut sum = 0.0;
         for &(venue, currency) in &self.wallets {
-            let change = ledger.balance(venue, currency).raw().saturating_sub(ledger.opening(venue, currency).raw());
+            let change = ledger
+                .balance(venue, currency)
+                .raw()
+                .saturating_sub(ledger.opening(venue, currency).raw());
             if change == 0 {
                 continue;
             }

@@ -62,12 +62,16 @@ impl Engine {
                 wide_qty((quote.max(0) * i128::from(SCALE) / price.max(1)).min(i128::from(i64::MAX)))
             }
             (VenueKind::Perpetual, _) => {
-                let Some(leverage) = venue.max_leverage else { return Ok(UNBOUNDED) };
+                let Some(leverage) = venue.max_leverage else {
+                    return Ok(UNBOUNDED);
+                };
                 let position = i128::from(self.ledger.balance(spec.venue, spec.base).raw());
                 let worth = quote + flying_quote + position * i128::from(mid.raw()) / i128::from(SCALE);
                 let allowed = worth.max(0) * i128::from(leverage) / i128::from(SCALE);
                 let used = position.abs() * i128::from(mid.raw()) / i128::from(SCALE) + flying_quote;
-                wide_qty(((allowed - used).max(0) * i128::from(SCALE) / i128::from(mid.raw())).min(i128::from(i64::MAX)))
+                wide_qty(
+                    ((allowed - used).max(0) * i128::from(SCALE) / i128::from(mid.raw())).min(i128::from(i64::MAX)),
+                )
             }
         }
     }
@@ -89,5 +93,8 @@ impl Engine {
 const UNBOUNDED: Qty = Qty::MAX;
 
 fn wide_qty(raw: i128) -> Result<Qty, Overflow> {
-    i64::try_from(raw).ok().and_then(|raw| Qty::from_raw(raw).ok()).ok_or(Overflow)
+    i64::try_from(raw)
+        .ok()
+        .and_then(|raw| Qty::from_raw(raw).ok())
+        .ok_or(Overflow)
 }

@@ -105,7 +105,9 @@ pub fn replay(
         let now = due;
         if now == next {
             span = Some((span.map_or(now, |(first, _)| first), now));
-            streams.take(now, |target, ts_event, event| take(engine, sim, target, ts_event, now, event))?;
+            streams.take(now, |target, ts_event, event| {
+                take(engine, sim, target, ts_event, now, event)
+            })?;
         }
         if engine.is_awake(now) {
             engine.decide(now, &mut commands, recorder)?;
@@ -119,7 +121,10 @@ pub fn replay(
         until_progress -= 1;
         if until_progress == 0 {
             until_progress = PROGRESS_EVERY;
-            if !progress(Progress { now, rows: streams.totals().0 }) {
+            if !progress(Progress {
+                now,
+                rows: streams.totals().0,
+            }) {
                 return Err(ReplayError::Interrupted);
             }
         }
@@ -130,7 +135,12 @@ pub fn replay(
         agree(engine, sim)?;
     }
     let (rows, events) = streams.totals();
-    Ok(Outcome { rows, events, span, open_orders: engine.open_orders() })
+    Ok(Outcome {
+        rows,
+        events,
+        span,
+        open_orders: engine.open_orders(),
+    })
 }
 
 #[inline]

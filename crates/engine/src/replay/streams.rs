@@ -32,7 +32,9 @@ pub struct InMemory {
 impl InMemory {
     /// Gives these chunks, in this order.
     pub fn new(chunks: &[Arc<Chunk>]) -> InMemory {
-        InMemory { chunks: chunks.to_vec().into_iter() }
+        InMemory {
+            chunks: chunks.to_vec().into_iter(),
+        }
     }
 }
 
@@ -102,7 +104,9 @@ impl Stream {
             return Ok(header.ts_recv);
         }
         let next = self.local.chunk + 1;
-        let Some(chunk) = self.chunk(next)?.cloned() else { return Ok(TimestampNs::MAX) };
+        let Some(chunk) = self.chunk(next)?.cloned() else {
+            return Ok(TimestampNs::MAX);
+        };
         self.rows += chunk.rows();
         self.events += chunk.len() as u64;
         self.local = Cursor { chunk: next, index: 0 };
@@ -113,7 +117,9 @@ impl Stream {
 
     /// Lets go of chunks that both cursors have left behind.
     fn forget(&mut self) {
-        let keep = self.venue.map_or(self.local.chunk, |venue| venue.chunk.min(self.local.chunk));
+        let keep = self
+            .venue
+            .map_or(self.local.chunk, |venue| venue.chunk.min(self.local.chunk));
         while self.first < keep {
             self.window.pop_front();
             self.first += 1;
@@ -124,11 +130,16 @@ impl Stream {
     fn venue_cursor(&mut self) -> Result<Option<Cursor>, ReplayError> {
         let Some(mut cursor) = self.venue else { return Ok(None) };
         loop {
-            let Some(chunk) = self.chunk(cursor.chunk)? else { return Ok(None) };
+            let Some(chunk) = self.chunk(cursor.chunk)? else {
+                return Ok(None);
+            };
             if cursor.index < chunk.len() {
                 break;
             }
-            cursor = Cursor { chunk: cursor.chunk + 1, index: 0 };
+            cursor = Cursor {
+                chunk: cursor.chunk + 1,
+                index: 0,
+            };
             self.venue = Some(cursor);
             self.forget();
         }
@@ -136,8 +147,13 @@ impl Stream {
     }
 
     fn venue_next(&mut self) -> Result<Option<TimestampNs>, ReplayError> {
-        let Some(cursor) = self.venue_cursor()? else { return Ok(None) };
-        Ok(self.window.get(cursor.chunk - self.first).map(|chunk| chunk.headers()[cursor.index].ts_event))
+        let Some(cursor) = self.venue_cursor()? else {
+            return Ok(None);
+        };
+        Ok(self
+            .window
+            .get(cursor.chunk - self.first)
+            .map(|chunk| chunk.headers()[cursor.index].ts_event))
     }
 }
 
@@ -166,7 +182,13 @@ impl Streams {
             streams.push(Stream::new(source, target));
         }
         let next_recv = streams.iter_mut().map(Stream::settle).collect::<Result<_, _>>()?;
-        Ok(Streams { streams, next_recv, by_instrument, delays: vec![0; instruments], error: None })
+        Ok(Streams {
+            streams,
+            next_recv,
+            by_instrument,
+            delays: vec![0; instruments],
+            error: None,
+        })
     }
 
     /// Receive time of the next event of all; [`TimestampNs::MAX`] at the end.
@@ -207,7 +229,9 @@ impl Streams {
 
     /// Rows and events of the chunks opened so far.
     pub fn totals(&self) -> (u64, u64) {
-        self.streams.iter().fold((0, 0), |sum, stream| (sum.0 + stream.rows, sum.1 + stream.events))
+        self.streams
+            .iter()
+            .fold((0, 0), |sum, stream| (sum.0 + stream.rows, sum.1 + stream.events))
     }
 
     /// Why reading ahead failed, if it did.
@@ -275,12 +299,17 @@ impl VenueFeed for Ahead<'_> {
             && ts <= until
         {
             let stream = &mut self.streams.streams[index];
-            let Ok(Some(cursor)) = stream.venue_cursor() else { return };
+            let Ok(Some(cursor)) = stream.venue_cursor() else {
+                return;
+            };
             if let Some(chunk) = stream.window.get(cursor.chunk - stream.first) {
                 let header = &chunk.headers()[cursor.index];
                 apply(header.ts_event, header.ts_recv, &chunk.event(cursor.index));
             }
-            stream.venue = Some(Cursor { chunk: cursor.chunk, index: cursor.index + 1 });
+            stream.venue = Some(Cursor {
+                chunk: cursor.chunk,
+                index: cursor.index + 1,
+            });
         }
     }
 }

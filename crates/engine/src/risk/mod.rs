@@ -171,7 +171,10 @@ impl Risk {
     pub fn new(limits: Limits, venues: usize, routes: usize, mut days: Vec<TimestampNs>) -> Risk {
         days.sort_unstable_by(|a, b| b.cmp(a));
         let entries = limits.route.max_trips_per_hour.unwrap_or(0) as usize;
-        let route = RouteState { entries: VecDeque::with_capacity(entries + 1), ..RouteState::default() };
+        let route = RouteState {
+            entries: VecDeque::with_capacity(entries + 1),
+            ..RouteState::default()
+        };
         Risk {
             limits,
             venues: vec![VenueState::default(); venues],
@@ -257,7 +260,12 @@ impl Risk {
         }
         let state = &mut self.routes[route.index()];
         state.losses = if pnl.raw() < 0 { state.losses + 1 } else { 0 };
-        if self.limits.route.max_consecutive_losses.is_some_and(|limit| state.losses >= limit) {
+        if self
+            .limits
+            .route
+            .max_consecutive_losses
+            .is_some_and(|limit| state.losses >= limit)
+        {
             state.losses = 0;
             state.cool_until = Some(now.plus(self.limits.route.cooldown_ns));
         }
@@ -268,7 +276,11 @@ impl Risk {
         let state = &mut self.venues[venue.index()];
         let second = now.0.div_euclid(SECOND_NS);
         if state.second != second {
-            *state = VenueState { second, orders: 0, ..*state };
+            *state = VenueState {
+                second,
+                orders: 0,
+                ..*state
+            };
         }
         state.orders += 1;
     }
@@ -291,17 +303,23 @@ impl Risk {
             self.check_route(&entry, now),
             self.check_symbol(&entry, exposure),
         ];
-        let strictest = verdicts.into_iter().flatten().fold(None, |worst: Option<Refusal>, refusal| match worst {
-            Some(worst) if worst.verdict >= refusal.verdict => Some(worst),
-            _ => Some(refusal),
-        });
+        let strictest = verdicts
+            .into_iter()
+            .flatten()
+            .fold(None, |worst: Option<Refusal>, refusal| match worst {
+                Some(worst) if worst.verdict >= refusal.verdict => Some(worst),
+                _ => Some(refusal),
+            });
         strictest.map_or(Ok(Approved(entry)), Err)
     }
 
     fn check_global(&self, entry: &Entry, exposure: &Exposure) -> Option<Refusal> {
         let limits = &self.limits.global;
         if let Some(reason) = self.halt_reason() {
-            return Some(Refusal { verdict: Verdict::Halt, reason });
+            return Some(Refusal {
+                verdict: Verdict::Halt,
+                reason,
+            });
         }
         if above(limits.max_exposure, exposure.total.saturating_add(entry.value)) {
             return refuse(Verdict::Reduce, Reason::TotalExposure);
@@ -309,7 +327,10 @@ impl Risk {
         if above(limits.max_imbalance, exposure.imbalance.saturating_abs()) {
             return refuse(Verdict::Reduce, Reason::Imbalance);
         }
-        if limits.max_open_trades.is_some_and(|limit| exposure.open_trades >= limit) {
+        if limits
+            .max_open_trades
+            .is_some_and(|limit| exposure.open_trades >= limit)
+        {
             return refuse(Verdict::Reduce, Reason::OpenTrades);
         }
         None
@@ -320,7 +341,10 @@ impl Risk {
         let second = now.0.div_euclid(SECOND_NS);
         for (venue, open) in entry.venues.iter().zip(exposure.open_orders) {
             let state = &self.venues[venue.index()];
-            if limits.max_daily_loss.is_some_and(|limit| state.day_pnl.saturating_neg() >= limit.raw()) {
+            if limits
+                .max_daily_loss
+                .is_some_and(|limit| state.day_pnl.saturating_neg() >= limit.raw())
+            {
                 return refuse(Verdict::Block, Reason::VenueDailyLoss);
             }
             let sent = if state.second == second { state.orders } else { 0 };
@@ -337,16 +361,26 @@ impl Risk {
     fn check_route(&mut self, entry: &Entry, now: TimestampNs) -> Option<Refusal> {
         let limits = &self.limits.route;
         let state = &mut self.routes[entry.route.index()];
-        if limits.max_abs_premium.is_some_and(|limit| entry.premium.raw().saturating_abs() > limit.raw()) {
+        if limits
+            .max_abs_premium
+            .is_some_and(|limit| entry.premium.raw().saturating_abs() > limit.raw())
+        {
             return refuse(Verdict::Block, Reason::AbnormalSpread);
         }
         if state.cool_until.is_some_and(|until| now < until) {
             return refuse(Verdict::Reduce, Reason::ConsecutiveLosses);
         }
-        while state.entries.front().is_some_and(|&entered| now.since(entered) >= HOUR_NS) {
+        while state
+            .entries
+            .front()
+            .is_some_and(|&entered| now.since(entered) >= HOUR_NS)
+        {
             state.entries.pop_front();
         }
-        if limits.max_trips_per_hour.is_some_and(|limit| state.entries.len() >= limit as usize) {
+        if limits
+            .max_trips_per_hour
+            .is_some_and(|limit| state.entries.len() >= limit as usize)
+        {
             return refuse(Verdict::Reduce, Reason::TripsPerHour);
         }
         if above(limits.max_order_notional, entry.value) {
@@ -357,7 +391,11 @@ impl Risk {
 
     fn check_symbol(&self, entry: &Entry, exposure: &Exposure) -> Option<Refusal> {
         let limits = &self.limits.symbol;
-        if limits.allow.as_ref().is_some_and(|allow| !allow.contains(&entry.symbol)) {
+        if limits
+            .allow
+            .as_ref()
+            .is_some_and(|allow| !allow.contains(&entry.symbol))
+        {
             return refuse(Verdict::Block, Reason::NotAllowed);
         }
         if above(limits.max_exposure, exposure.symbol.saturating_add(entry.value)) {

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::instrument::{CurrencyId, Instrument, InstrumentId, VenueId, VenueKind};
+pub use crate::spread::FillModel;
 use crate::units::{Bps, Price, SCALE};
 
 /// Everything the matching model is made of.
@@ -55,15 +56,6 @@ pub enum FeeRule {
         /// Its price in the instrument's quote currency, held constant for the run.
         price: Price,
     },
-}
-
-/// How a taking order meets the book.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FillModel {
-    /// Walks the levels: one fill per level, never more than is there; what it took stays taken until refreshed.
-    Walk,
-    /// Fills whole at the best price, however much rests there, as naive back-testers do. For comparison only.
-    Top,
 }
 
 /// How a resting order moves up its queue when the quantity at its price falls.

@@ -107,16 +107,35 @@ impl Executable {
 /// `None` when one side is empty.
 pub fn executable(a: &Book, side_a: Side, b: &Book, side_b: Side, qty: Qty, model: FillModel) -> Option<Executable> {
     if model == FillModel::Top {
-        let best = |book: &Book, side| book.best(BookSide::taken_by(side)).map(|level| level.price.raw() as f64);
-        return Some(Executable { qty, a: best(a, side_a)?, b: best(b, side_b)? });
+        let best = |book: &Book, side| {
+            book.best(BookSide::taken_by(side))
+                .map(|level| level.price.raw() as f64)
+        };
+        return Some(Executable {
+            qty,
+            a: best(a, side_a)?,
+            b: best(b, side_b)?,
+        });
     }
     let whole_a = a.walk(side_a, qty, None)?;
     let whole_b = b.walk(side_b, qty, None)?;
     let there = whole_a.filled.min(whole_b.filled);
-    let cost_a = if whole_a.filled == there { whole_a.cost } else { a.walk(side_a, there, None)?.cost };
-    let cost_b = if whole_b.filled == there { whole_b.cost } else { b.walk(side_b, there, None)?.cost };
+    let cost_a = if whole_a.filled == there {
+        whole_a.cost
+    } else {
+        a.walk(side_a, there, None)?.cost
+    };
+    let cost_b = if whole_b.filled == there {
+        whole_b.cost
+    } else {
+        b.walk(side_b, there, None)?.cost
+    };
     let units = there.raw() as f64;
-    Some(Executable { qty: there, a: cost_a as f64 / units, b: cost_b as f64 / units })
+    Some(Executable {
+        qty: there,
+        a: cost_a as f64 / units,
+        b: cost_b as f64 / units,
+    })
 }
 
 /// How the reference is found to which the premium is expected to return.
@@ -155,7 +174,13 @@ impl FairPremium {
             FairModel::Constant(value) => value,
             FairModel::Zero | FairModel::Ewma { .. } => Bps::ZERO,
         };
-        FairPremium { model, mean: 0.0, tau_ns, seen: None, value }
+        FairPremium {
+            model,
+            mean: 0.0,
+            tau_ns,
+            seen: None,
+            value,
+        }
     }
 
     /// Takes in the premium of this instant and gives the fair premium.
@@ -193,14 +218,21 @@ mod tests {
     use crate::units::Price;
 
     fn level(price: i64, qty: i64) -> Level {
-        Level { price: Price::from_raw(price).unwrap(), qty: Qty::from_raw(qty).unwrap() }
+        Level {
+            price: Price::from_raw(price).unwrap(),
+            qty: Qty::from_raw(qty).unwrap(),
+        }
     }
 
     fn book(bids: &[(i64, i64)], asks: &[(i64, i64)]) -> Book {
         let of = |rows: &[(i64, i64)]| rows.iter().map(|&(p, q)| level(p, q)).collect::<Vec<_>>();
         let mut book = Book::default();
         let (bids, asks) = (of(bids), of(asks));
-        let kind = EventKind::Snapshot { bids: &bids, asks: &asks, complete: true };
+        let kind = EventKind::Snapshot {
+            bids: &bids,
+            asks: &asks,
+            complete: true,
+        };
         book.apply(TimestampNs(0), TimestampNs(0), &kind);
         book
     }
@@ -240,14 +272,22 @@ mod tests {
         let book = book(&[(99, 1)], &[(101, 1)]);
         let top = book.top().unwrap();
         let flat = |fx: f64| Tops::new(top, top, fx);
-        let mut fair = FairPremium::new(FairModel::Ewma { half_life_ns: 1_000_000 });
+        let mut fair = FairPremium::new(FairModel::Ewma {
+            half_life_ns: 1_000_000,
+        });
         assert_eq!(fair.update(TimestampNs(0), &flat(1.0)), Bps::ZERO);
         for step in 1..=1_000 {
             fair.update(TimestampNs(step * 1_000), &flat(0.5)); // premium 1.0
         }
         assert!((fair.value().to_ratio() - 0.5).abs() < 1e-3, "{}", fair.value());
-        assert_eq!(FairPremium::new(FairModel::Zero).update(TimestampNs(9), &flat(0.5)), Bps::ZERO);
+        assert_eq!(
+            FairPremium::new(FairModel::Zero).update(TimestampNs(9), &flat(0.5)),
+            Bps::ZERO
+        );
         let constant = Bps::from_bps(12.5);
-        assert_eq!(FairPremium::new(FairModel::Constant(constant)).update(TimestampNs(9), &flat(0.5)), constant);
+        assert_eq!(
+            FairPremium::new(FairModel::Constant(constant)).update(TimestampNs(9), &flat(0.5)),
+            constant
+        );
     }
 }

@@ -271,7 +271,8 @@ impl Route {
     }
 
     fn warm(&self, now: TimestampNs) -> bool {
-        self.started.is_some_and(|started| now.since(started) >= self.config.strategy.warmup_ns)
+        self.started
+            .is_some_and(|started| now.since(started) >= self.config.strategy.warmup_ns)
     }
 
     /// Whether the edge is still there for a size: the spread of these prices, and what is left of it after fair premium,
@@ -316,14 +317,24 @@ impl Route {
             }
         }
         let held_ns = market.now.since(self.trip.entry.ts);
-        strategy.max_hold_ns.is_some_and(|limit| held_ns >= limit).then_some(ExitReason::MaxHold)
+        strategy
+            .max_hold_ns
+            .is_some_and(|limit| held_ns >= limit)
+            .then_some(ExitReason::MaxHold)
     }
 
     /// Average prices for closing what is held.
     pub fn exit_prices(&self, market: &Market<'_>) -> Option<Executable> {
         let (entry_a, entry_b) = entry_sides(self.direction);
         let pricing = self.config.strategy.pricing;
-        executable(market.book_a, entry_a.opposite(), market.book_b, entry_b.opposite(), self.held(), pricing)
+        executable(
+            market.book_a,
+            entry_a.opposite(),
+            market.book_b,
+            entry_b.opposite(),
+            self.held(),
+            pricing,
+        )
     }
 
     /// Base quantity of the smaller leg.
@@ -352,8 +363,12 @@ impl Route {
 
     /// By how much the legs differ.
     fn excess(&self) -> Qty {
-        let difference = self.position[0].unsigned_abs().abs_diff(self.position[1].unsigned_abs());
-        Qty::from_raw(i64::try_from(difference).unwrap_or(i64::MAX)).unwrap_or(Qty::ZERO).floor_to(self.config.lot)
+        let difference = self.position[0]
+            .unsigned_abs()
+            .abs_diff(self.position[1].unsigned_abs());
+        Qty::from_raw(i64::try_from(difference).unwrap_or(i64::MAX))
+            .unwrap_or(Qty::ZERO)
+            .floor_to(self.config.lot)
     }
 
     /// Both legs of an entry have been sent.
@@ -440,7 +455,11 @@ impl Route {
         if !excess.is_zero() {
             self.state = State::Unwinding;
             // The first attempt follows at once, later ones after a pause.
-            self.due = if self.repairs == 0 { now } else { now.plus(self.config.strategy.leg_timeout_ns) };
+            self.due = if self.repairs == 0 {
+                now
+            } else {
+                now.plus(self.config.strategy.leg_timeout_ns)
+            };
             if self.repairs >= MAX_REPAIRS {
                 self.halt();
             }
@@ -456,7 +475,11 @@ impl Route {
             self.state = State::Open;
             self.due = match self.leaving {
                 Some(_) => now.plus(self.config.strategy.leg_timeout_ns),
-                None => self.config.strategy.max_hold_ns.map_or(TimestampNs::MAX, |hold| self.trip.entry.ts.plus(hold)),
+                None => self
+                    .config
+                    .strategy
+                    .max_hold_ns
+                    .map_or(TimestampNs::MAX, |hold| self.trip.entry.ts.plus(hold)),
             };
             return Ok(None);
         }

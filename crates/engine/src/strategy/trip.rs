@@ -185,7 +185,11 @@ impl Trip {
         let slippage = total([self.slippage[0] / one, self.slippage[1] / one]).div_euclid(one);
         let rest = premium + fx - slippage - i128::from(self.fees) - pnl;
         // Without unequal legs the rest is only what the roundings above left.
-        let (slippage, legging) = if self.unwound { (slippage, rest) } else { (slippage + rest, 0) };
+        let (slippage, legging) = if self.unwound {
+            (slippage, rest)
+        } else {
+            (slippage + rest, 0)
+        };
         Ok(RoundTrip {
             route: RouteId::default(),
             direction,

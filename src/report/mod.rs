@@ -6,6 +6,7 @@
 pub mod font;
 pub mod meta;
 pub mod money;
+pub mod plots;
 pub mod statistics;
 pub mod summary;
 

@@ -1,5 +1,9 @@
 //! A small market to test in: streams written by hand, a feed over them, and a loop like the engine's.
 
+mod latency;
+mod maker;
+mod properties;
+mod rejects;
 mod taker;
 
 use super::*;
@@ -179,6 +183,7 @@ struct World {
     sim: Sim,
     feed: TestFeed,
     ledger: Ledger,
+    instruments: Vec<Instrument>,
     fills: Vec<Fill>,
     heard: Vec<Heard>,
     orders: u64,
@@ -222,14 +227,14 @@ fn config(kind: VenueKind) -> SimConfig {
 
 impl World {
     fn new(config: SimConfig, streams: Vec<Stream>, opening: &[(VenueId, CurrencyId, Amount)]) -> World {
-        let instruments = config.instruments.len();
         World {
             ledger: Ledger::new(config.venues.len(), config.currencies, opening).unwrap(),
+            instruments: config.instruments.clone(),
             sim: Sim::new(config, opening).unwrap(),
             feed: TestFeed {
+                cursors: vec![None; streams.len()],
                 streams,
                 now: TimestampNs::MIN,
-                cursors: vec![None; instruments],
             },
             fills: Vec::new(),
             heard: Vec::new(),
@@ -293,8 +298,10 @@ impl World {
             while let Some(report) = self.sim.poll(due, &mut self.feed).unwrap() {
                 assert!(report.ts_report <= due);
                 for fill in report.fills {
-                    let rules = instrument();
-                    self.ledger.post_fill(VENUE, fill, rules.base, rules.quote).unwrap();
+                    let rules = &self.instruments[fill.instrument.index()];
+                    self.ledger
+                        .post_fill(rules.venue, fill, rules.base, rules.quote)
+                        .unwrap();
                     self.fills.push(*fill);
                 }
                 self.heard.push(Heard {

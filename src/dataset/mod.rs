@@ -16,9 +16,9 @@ pub mod message;
 pub mod picture;
 pub mod reader;
 mod scan;
-pub mod sort;
+mod sort;
+pub mod synth;
 pub mod validate;
-
 pub mod writer;
 
 pub use error::DatasetError;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the answer is no (validate, verify), 2 wrong use or bad input, 3 interrupted, 4 a fault outside.
 
 pub mod dataset;
+pub mod plot;
 pub mod progress;
 
 use std::process::ExitCode;
@@ -37,6 +38,8 @@ pub struct Common {
 enum Command {
     /// Imports, inspects, validates, converts and synthesises datasets.
     Dataset(dataset::Args),
+    /// Draws pictures and an HTML report of a run, or compares several.
+    Plot(plot::Args),
 }
 
 /// What a command came to, when nothing went wrong.
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Dataset(args) => dataset::run(&cli.common, args),
+        Command::Plot(args) => plot::run(&cli.common, args),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

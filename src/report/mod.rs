@@ -4,6 +4,7 @@
 //! order, and the same rows always give the same bytes.
 
 pub mod font;
+pub mod html;
 pub mod meta;
 pub mod money;
 pub mod plots;
@@ -29,6 +30,66 @@ pub fn word<T: Serialize>(variant: &T) -> String {
 /// The variant of a plain enum that is spelled so, if there is one.
 pub fn from_word<T: DeserializeOwned>(word: &str) -> Option<T> {
     serde_json::from_value(serde_json::Value::String(word.to_string())).ok()
+}
+
+/// Which of a run's pictures are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Formats {
+    /// PNG files.
+    pub png: bool,
+    /// SVG files.
+    pub svg: bool,
+    /// The HTML report.
+    pub html: bool,
+}
+
+impl Formats {
+    /// Everything.
+    pub const ALL: Formats = Formats {
+        png: true,
+        svg: true,
+        html: true,
+    };
+}
+
+/// Pictures and report of a run, by file name: `report.html`, `equity.png`, `equity.svg`, and so on.
+///
+/// # Errors
+/// [`plots::PlotError`] when a picture cannot be drawn.
+pub fn files(run: &Run, formats: Formats) -> Result<Vec<(String, Vec<u8>)>, plots::PlotError> {
+    let mut files = Vec::new();
+    for picture in plots::Picture::ALL {
+        if formats.png {
+            files.push((format!("{}.png", picture.name()), plots::png(picture, run)?));
+        }
+        if formats.svg {
+            let svg = plots::svg(picture, run, &plots::FILE)?;
+            files.push((format!("{}.svg", picture.name()), svg.into_bytes()));
+        }
+    }
+    if formats.html {
+        files.push(("report.html".to_string(), html::report(run)?.into_bytes()));
+    }
+    Ok(files)
+}
+
+/// Several runs in one picture and one page: `comparison.html`, `comparison.png`, `comparison.svg`.
+///
+/// # Errors
+/// [`plots::PlotError`] when a picture cannot be drawn.
+pub fn comparison_files(runs: &[Run], formats: Formats) -> Result<Vec<(String, Vec<u8>)>, plots::PlotError> {
+    let mut files = Vec::new();
+    if formats.png {
+        files.push(("comparison.png".to_string(), plots::compare_png(runs)?));
+    }
+    if formats.svg {
+        let svg = plots::compare_svg(runs, &plots::FILE)?;
+        files.push(("comparison.svg".to_string(), svg.into_bytes()));
+    }
+    if formats.html {
+        files.push(("comparison.html".to_string(), html::comparison(runs)?.into_bytes()));
+    }
+    Ok(files)
 }
 
 #[cfg(test)]

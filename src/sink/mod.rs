@@ -1,5 +1,6 @@
 //! Where results go. A sink listens; it never changes what it is told.
 
+pub mod file;
 mod rows;
 pub mod run_dir;
 mod table;

@@ -1,4 +1,5 @@
 //! Tests that see crossbook from outside, in one binary: linking against polars once is dear enough.
 
 mod dataset;
+mod report;
 mod tidy;

@@ -1,0 +1,133 @@
+//! `crossbook plot RUN…`: pictures and an HTML report from run directories.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::{Common, Fault, Outcome, run_dir_error};
+use crate::report::{self, Formats, Run, Summary};
+use crate::sink::file::write_whole;
+use crate::sink::run_dir;
+
+/// Arguments of `crossbook plot`.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  crossbook plot runs/kimchi                       remake pictures and report in the run's own directory
+  crossbook plot runs/kimchi --format png --out /tmp/pictures
+  crossbook plot runs/kimchi runs/kimchi-2 --out compared
+                                                   results over each other, statistics side by side
+
+Exit codes: 0 done, 2 not a run directory, a damaged one, or a file that would be overwritten, 4 a fault outside.")]
+pub struct Args {
+    /// Run directories, as `crossbook replay` writes them. Every file is checked against its checksum first.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Where to write.
+    ///
+    /// One run's pictures are remade in its own directory when this is not given. A comparison of several runs
+    /// belongs to none of them, so it needs this.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// What to make.
+    #[arg(long, value_enum, default_value_t = Format::All)]
+    format: Format,
+    /// Overwrite files in the directory given by `--out`.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Format {
+    /// Pictures as PNG.
+    Png,
+    /// Pictures as SVG.
+    Svg,
+    /// The report as one HTML page that opens offline.
+    Html,
+    /// All of these.
+    All,
+}
+
+impl Format {
+    fn formats(self) -> Formats {
+        Formats {
+            png: matches!(self, Format::Png | Format::All),
+            svg: matches!(self, Format::Svg | Format::All),
+            html: matches!(self, Format::Html | Format::All),
+        }
+    }
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Printed<'a> {
+    out_dir: String,
+    files: Vec<String>,
+    runs: Vec<Summary<'a>>,
+}
+
+/// Reads the runs, draws, writes.
+///
+/// # Errors
+/// What is wrong with a run directory or an argument; [`Fault::Outside`] when the system refuses to read or write.
+pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
+    let runs: Vec<Run> = args
+        .runs
+        .iter()
+        .map(|path| run_dir::open(path).map_err(run_dir_error))
+        .collect::<anyhow::Result<_>>()?;
+    let formats = args.format.formats();
+    let (out, files) = match (runs.as_slice(), &args.out) {
+        ([run], out) => {
+            let out = out.clone().unwrap_or_else(|| args.runs[0].clone());
+            (out, report::files(run, formats).context("cannot draw")?)
+        }
+        (runs, Some(out)) => (
+            out.clone(),
+            report::comparison_files(runs, formats).context("cannot draw")?,
+        ),
+        (_, None) => anyhow::bail!("several runs are compared in a directory of their own: say `--out DIR`"),
+    };
+    std::fs::create_dir_all(&out).map_err(outside(&out))?;
+    // Pictures in the run's own directory are there to be remade; elsewhere nothing is overwritten unasked.
+    let replace = args.out.is_none() || args.force;
+    let mut written = Vec::new();
+    for (name, _) in &files {
+        let path = out.join(name);
+        anyhow::ensure!(
+            replace || !path.exists(),
+            "{}: is there already; `--force` overwrites it",
+            path.display()
+        );
+        written.push(path);
+    }
+    for (path, (_, bytes)) in written.iter().zip(&files) {
+        write_whole(path, bytes, replace).map_err(outside(path))?;
+    }
+    if !common.quiet && !common.json {
+        for path in &written {
+            println!("{}", path.display());
+        }
+    }
+    if common.json {
+        let printed = Printed {
+            out_dir: out.display().to_string(),
+            files: written.iter().map(|path| path.display().to_string()).collect(),
+            runs: runs
+                .iter()
+                .zip(&args.runs)
+                .map(|(run, path)| Summary::new(run, path))
+                .collect(),
+        };
+        println!("{}", serde_json::to_string(&printed)?);
+    }
+    Ok(Outcome::Done)
+}
+
+fn outside(path: &Path) -> impl FnOnce(io::Error) -> Fault {
+    let what = path.display().to_string();
+    move |source| Fault::Outside { what, source }
+}

@@ -10,6 +10,7 @@ mod columns;
 pub mod convert;
 mod distribution;
 mod error;
+mod events;
 pub mod inspect;
 pub mod manifest;
 pub mod message;

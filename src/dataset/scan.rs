@@ -9,9 +9,10 @@ use crossbook_engine::units::TimestampNs;
 use super::DatasetError;
 use super::columns::RawRow;
 use super::error::RowFault;
+use super::events::checked_event;
 use super::manifest::Manifest;
 use super::message::Message;
-use super::reader::{Dataset, checked_event};
+use super::reader::Dataset;
 
 /// Memory for the slice that is being looked at.
 pub(super) const MEMORY: usize = 32 << 20;

@@ -31,7 +31,7 @@ pub struct Writer {
     temporary: Temporary,
     force: bool,
     draft: Draft,
-    encoder: Encoder<HashingSink>,
+    encoder: Encoder<HashingSink<File>>,
     failure: Failure,
     rows: Rows,
     counts: [u64; 7],
@@ -375,15 +375,15 @@ impl Failure {
 }
 
 /// A buffered file that hashes what passes through it.
-struct HashingSink {
-    inner: BufWriter<File>,
+struct HashingSink<W: Write> {
+    inner: BufWriter<W>,
     hasher: blake3::Hasher,
     bytes: u64,
     failure: Failure,
 }
 
-impl HashingSink {
-    fn new(file: File, failure: Failure) -> HashingSink {
+impl<W: Write> HashingSink<W> {
+    fn new(file: W, failure: Failure) -> HashingSink<W> {
         HashingSink {
             inner: BufWriter::with_capacity(1 << 16, file),
             hasher: blake3::Hasher::new(),
@@ -392,13 +392,13 @@ impl HashingSink {
         }
     }
 
-    fn finish(self) -> io::Result<(File, String, u64)> {
+    fn finish(self) -> io::Result<(W, String, u64)> {
         let file = self.inner.into_inner().map_err(|error| error.into_error())?;
         Ok((file, self.hasher.finalize().to_hex().to_string(), self.bytes))
     }
 }
 
-impl Write for HashingSink {
+impl<W: Write> Write for HashingSink<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes).inspect_err(|error| self.failure.keep(error))?;
         self.hasher.update(&bytes[..written]);
@@ -408,5 +408,71 @@ impl Write for HashingSink {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush().inspect_err(|error| self.failure.keep(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A disk that takes a few bytes at a time, is interrupted now and then, and is full in the end.
+    struct BadDisk {
+        taken: Vec<u8>,
+        room: usize,
+        calls: usize,
+    }
+
+    impl Write for BadDisk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.calls += 1;
+            if self.calls.is_multiple_of(3) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let some = bytes
+                .len()
+                .min(1 + self.calls * 7 % 50)
+                .min(self.room - self.taken.len());
+            if some == 0 && !bytes.is_empty() {
+                return Err(io::Error::from_raw_os_error(28));
+            }
+            self.taken.extend_from_slice(&bytes[..some]);
+            Ok(some)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn encode(room: usize) -> Result<(BadDisk, String, u64), DatasetError> {
+        let failure = Failure::default();
+        let path = Path::new("data.parquet");
+        let disk = BadDisk {
+            taken: Vec::new(),
+            room,
+            calls: 0,
+        };
+        let fail = |detail| failure.error(path, detail);
+        let mut encoder = Encoder::new(HashingSink::new(disk, failure.clone())).map_err(fail)?;
+        let mut rows = Rows::default();
+        for k in 0..5_000 {
+            let message = Message::fx(TimestampNs(k), TimestampNs(k), crossbook_engine::units::FxRate::ONE);
+            rows.push(&message).map_err(|fault| fail(fault.to_string()))?;
+        }
+        encoder.write(&mut rows).map_err(fail)?;
+        let sink = encoder.finish().map_err(fail)?;
+        sink.finish().map_err(DatasetError::io("write", path))
+    }
+
+    #[test]
+    fn f45_short_and_interrupted_writes_are_completed_and_a_failed_one_is_reported() {
+        let (disk, hash, bytes) = encode(1 << 20).unwrap();
+        assert_eq!(bytes, disk.taken.len() as u64);
+        assert_eq!(hash, blake3::hash(&disk.taken).to_hex().to_string());
+        for room in [0, 3, 100, disk.taken.len() - 1] {
+            let error = encode(room).err().unwrap();
+            let code = error.outside().and_then(io::Error::raw_os_error);
+            assert_eq!(code, Some(28), "room for {room}: {error}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `crossbook dataset …`: one file per subcommand, named after it.
 
 mod convert;
+mod import;
 mod inspect;
 mod validate;
 
@@ -16,6 +17,8 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Makes datasets of recordings: captures, vendors' files, plain CSV.
+    Import(Box<import::Args>),
     /// Shows span, counts, silences, gaps, latency, clock and spread of datasets, and draws the spread.
     Inspect(inspect::Args),
     /// Cuts a dataset, mends it, or writes it as CSV.
@@ -27,6 +30,7 @@ enum Command {
 /// Runs the chosen subcommand.
 pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     match args.command {
+        Command::Import(args) => import::run(common, *args),
         Command::Inspect(args) => inspect::run(common, args),
         Command::Convert(args) => convert::run(common, args),
         Command::Validate(args) => validate::run(common, args),

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the answer is no (validate, verify), 2 wrong use or bad input, 3 interrupted, 4 a fault outside.
 
 pub mod dataset;
+pub mod interrupt;
 pub mod plot;
 pub mod progress;
 

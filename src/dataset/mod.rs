@@ -10,6 +10,7 @@ mod columns;
 pub mod convert;
 mod distribution;
 mod error;
+pub mod import;
 mod events;
 pub mod inspect;
 pub mod manifest;

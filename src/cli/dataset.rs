@@ -3,6 +3,7 @@
 mod convert;
 mod import;
 mod inspect;
+mod synth;
 mod validate;
 
 use super::{Common, Fault, Outcome};
@@ -23,6 +24,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Cuts a dataset, mends it, or writes it as CSV.
     Convert(convert::Args),
+    /// Makes seeded markets: a premium that comes back, wanders or stands, or books over real minute candles.
+    Synth(synth::Args),
     /// Checks datasets from the first byte to the last; exit code 1 when one is broken.
     Validate(validate::Args),
 }
@@ -33,6 +36,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         Command::Import(args) => import::run(common, *args),
         Command::Inspect(args) => inspect::run(common, args),
         Command::Convert(args) => convert::run(common, args),
+        Command::Synth(args) => synth::run(common, args),
         Command::Validate(args) => validate::run(common, args),
     }
 }

@@ -18,7 +18,7 @@ pub mod message;
 pub mod picture;
 pub mod reader;
 mod scan;
-mod sort;
+pub mod sort;
 pub mod synth;
 pub mod validate;
 pub mod writer;

@@ -2,4 +2,5 @@
 
 mod dataset;
 mod report;
+mod synth;
 mod tidy;

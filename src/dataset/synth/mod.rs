@@ -6,6 +6,8 @@
 //! random streams, on one thread. What the model is and is not: `docs/synthetic.md`.
 
 mod candle_files;
+#[cfg(test)]
+mod candle_tests;
 mod candles;
 mod ladder;
 mod latent;

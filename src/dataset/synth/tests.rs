@@ -397,11 +397,11 @@ fn a_bad_specification_names_the_key_and_what_is_allowed() {
         ),
         ("duration_s = 7200", "", "`duration_s`: missing"),
         (
-            "half_life_s = 300",
+            "half_life_s = 180",
             "half_life_s = -1",
             "`premium.half_life_s` is -1: allowed is 0.001 to",
         ),
-        ("half_life_s = 300", "half_life_s = nan", "premium.half_life_s"),
+        ("half_life_s = 180", "half_life_s = nan", "premium.half_life_s"),
         ("model = \"ou\"", "model = \"garch\"", "random_walk"),
         ("start = \"95000\"", "start = \"-1\"", "must be positive"),
         ("start = \"95000\"", "start = \"1e5\"", "not a decimal number"),

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
@@ -152,6 +154,12 @@ fn random_run(seed: u64, always_hot: bool) -> (World, Vec<Order>) {
     (world, orders)
 }
 
+/// How many random runs each property sees; `CROSSBOOK_SEEDS` raises it.
+fn cases() -> u32 {
+    let asked = std::env::var("CROSSBOOK_SEEDS").ok();
+    asked.map_or(96, |text| text.parse().expect("CROSSBOOK_SEEDS is a number"))
+}
+
 /// The venue's book at an instant, rebuilt from the stream.
 fn book_at(stream: &Stream, ts: TimestampNs) -> Book {
     let mut book = Book::default();
@@ -163,8 +171,55 @@ fn book_at(stream: &Stream, ts: TimestampNs) -> Book {
     book
 }
 
+/// What taking orders must come to, worked out the plain way: all messages of an instrument in order, a map of what was
+/// taken per level since the level was last named, and a walk over what that leaves.
+fn plain_fills(stream: &Stream, takers: &[(&Order, &Heard)]) -> Vec<Vec<(Price, Qty)>> {
+    let mut book = Book::default();
+    let mut taken: BTreeMap<(bool, Price), i64> = BTreeMap::new();
+    let mut next = 0;
+    let mut all = Vec::new();
+    for (order, heard) in takers {
+        while let Some(header) = stream.0.headers().get(next)
+            && header.ts_event <= heard.ts_venue
+        {
+            let event = stream.0.event(next);
+            match event {
+                EventKind::Snapshot { .. } => taken.clear(),
+                EventKind::Update { bids, asks } => {
+                    for (is_bid, levels) in [(true, bids), (false, asks)] {
+                        for level in levels {
+                            taken.remove(&(is_bid, level.price));
+                        }
+                    }
+                }
+                _ => {}
+            }
+            book.apply(header.ts_event, header.ts_recv, &event);
+            next += 1;
+        }
+        let side = BookSide::taken_by(order.side);
+        let (mut left, mut fills) = (order.qty.raw(), Vec::new());
+        for level in book.levels(side) {
+            let reaches = match (order.order_type, order.side) {
+                (OrderType::Limit(at), Side::Buy) => level.price <= at,
+                (OrderType::Limit(at), Side::Sell) => level.price >= at,
+                _ => true,
+            };
+            let used = taken.entry((side == BookSide::Bid, level.price)).or_insert(0);
+            let share = left.min(level.qty.raw() - *used);
+            if reaches && share > 0 {
+                *used += share;
+                left -= share;
+                fills.push((level.price, Qty::from_raw(share).unwrap()));
+            }
+        }
+        all.push(fills);
+    }
+    all
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// Following the venue's book only while it is needed gives what following it always gives.
     #[test]
@@ -226,6 +281,23 @@ proptest! {
             for currency in [BASE, QUOTE, BNB] {
                 prop_assert!(world.ledger.balance(VENUE, currency).raw() >= -2 * makers);
             }
+        }
+    }
+
+    /// Every taking order that was not refused got exactly what the plain way gives.
+    #[test]
+    fn taking_orders_get_what_is_left(seed in any::<u64>()) {
+        let (world, orders) = random_run(seed, false);
+        for instrument in [X, Y] {
+            let mut takers: Vec<_> = orders
+                .iter()
+                .filter(|order| order.instrument == instrument && !matches!(order.order_type, OrderType::PostOnly(_)))
+                .map(|order| (order, world.heard.iter().find(|heard| heard.order == order.id.0).unwrap()))
+                .filter(|(_, heard)| !matches!(heard.status, OrderStatus::Rejected(_)))
+                .collect();
+            takers.sort_by_key(|(order, heard)| (heard.ts_venue, order.id));
+            let got: Vec<_> = takers.iter().map(|(_, heard)| heard.fills.clone()).collect();
+            prop_assert_eq!(got, plain_fills(&world.feed.streams[instrument.index()], &takers));
         }
     }
 

@@ -48,8 +48,8 @@ pub fn of_run(run: &Run) -> String {
             "chart-equity",
             220,
             &[
-                line("equity", BLUE, false, curves.equity.as_slice()),
-                line("holding", GREY, false, &curves.hold),
+                line("holding", GREY, false, curves.hold.as_slice()),
+                line("equity", BLUE, false, &curves.equity),
             ],
         ),
     ];

@@ -1,7 +1,7 @@
 //! Every figure of a run as a person reads it: label, value, formula.
 
 use crate::report::meta::Run;
-use crate::report::money::Money;
+use crate::report::money::{Money, trimmed};
 use crate::report::plots::{number, utc};
 use crate::report::statistics::Drawdown;
 
@@ -265,11 +265,43 @@ fn dash() -> String {
 
 /// A span of time in the unit that suits it.
 pub fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 1.0 => format!("{} ms", number(s * 1e3, 0)),
-        s if s < 120.0 => format!("{} s", number(s, 1)),
-        s if s < 7_200.0 => format!("{} min", number(s / 60.0, 1)),
-        s if s < 172_800.0 => format!("{} h", number(s / 3_600.0, 1)),
-        s => format!("{} d", number(s / 86_400.0, 1)),
+    let (value, unit, decimals) = match seconds {
+        s if s < 1.0 => (s * 1e3, "ms", 0),
+        s if s < 120.0 => (s, "s", 1),
+        s if s < 3_600.0 => (s / 60.0, "min", 1),
+        s if s < 172_800.0 => (s / 3_600.0, "h", 1),
+        s => (s / 86_400.0, "d", 1),
+    };
+    format!("{} {unit}", trimmed(&number(value, decimals)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_and_amounts_are_short() {
+        let spans = [
+            (0.0, "0 ms"),
+            (0.25, "250 ms"),
+            (1.0, "1 s"),
+            (90.5, "90.5 s"),
+            (3_599.0, "60 min"),
+        ];
+        for (seconds, want) in spans {
+            assert_eq!(duration(seconds), want);
+        }
+        assert_eq!(
+            (duration(3_600.0), duration(259_200.0)),
+            ("1 h".to_string(), "3 d".to_string())
+        );
+        for (value, want) in [
+            (0.0, "0.00"),
+            (-0.0125, "-0.012500"),
+            (12.345, "12.35"),
+            (-98765.4, "-98,765"),
+        ] {
+            assert_eq!(amount(value), want);
+        }
     }
 }

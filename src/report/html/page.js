@@ -12,6 +12,16 @@
     font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif",
   }, extra);
 
+  // Round UTC times: clock times, and the date where a day begins.
+  function instants(u, ticks, index, space, step) {
+    return ticks.map((ts) => {
+      const text = new Date(ts).toISOString();
+      if (step >= 86400000) return text.slice(0, 10);
+      if (ts % 86400000 === 0) return text.slice(5, 10);
+      return text.slice(11, step >= 60000 ? 16 : step >= 1000 ? 19 : 23);
+    });
+  }
+
   function marks(trips) {
     return (u) => {
       const c = u.ctx, px = devicePixelRatio || 1;
@@ -50,7 +60,7 @@
       tzDate: (ts) => uPlot.tzDate(new Date(ts), "Etc/UTC"),
       cursor: { sync: { key: "crossbook" }, drag: { x: true, y: false } },
       scales: { x: { time: true } },
-      axes: [axis({}), axis({ size: 92, label: chart.unit, labelSize: 20, values: (u, ticks) => ticks.map(plain) })],
+      axes: [axis({ values: instants, space: 70 }), axis({ size: 92, space: 30, label: chart.unit, labelSize: 20, values: (u, ticks) => ticks.map(plain) })],
       series: [{ value: (u, ts) => ts == null ? "–" : new Date(ts).toISOString().replace("T", " ").replace("Z", " UTC") }].concat(
         chart.lines.map((line) => ({
           label: line.label, stroke: line.colour, width: line.width || 1.25, spanGaps: false, points: { show: chart.x.length < 40 },

@@ -63,7 +63,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, run: &Run) -> Drawn<DB> {
     };
     let ratio = |ratio: Option<f64>| ratio.map_or("undefined".to_string(), |ratio| number(ratio, 2));
     let below = format!(
-        "{} to {} UTC   against holding {} {currency}   Sharpe {}   deepest drawdown {} {currency}",
+        "{} to {} UTC · against holding {} {currency} · Sharpe {} · deepest drawdown {} {currency}",
         utc(first.ts),
         utc(last.ts),
         number(statistics.pnl_vs_hold.to_f64(), 2),

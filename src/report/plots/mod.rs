@@ -57,7 +57,7 @@ impl Picture {
     }
 }
 
-/// Colours and width of a picture. Lines and areas have middling colours that can be read on white and on black.
+/// Where a picture goes. Lines and areas have middling colours that can be read on white and on black.
 pub struct Style {
     /// Background; none for a picture that lies on a page.
     pub paper: Option<RGBColor>,
@@ -89,7 +89,7 @@ type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorTy
 /// # Errors
 /// [`PlotError`].
 pub fn svg(picture: Picture, run: &Run, style: &Style) -> Result<String, PlotError> {
-    svg_of(size(picture, run), style, |area| draw(area, picture, run))
+    svg_of(size(picture, run, style), style, |area| draw(area, picture, run))
 }
 
 /// Draws a picture of the run as PNG bytes.
@@ -97,7 +97,7 @@ pub fn svg(picture: Picture, run: &Run, style: &Style) -> Result<String, PlotErr
 /// # Errors
 /// [`PlotError`].
 pub fn png(picture: Picture, run: &Run) -> Result<Vec<u8>, PlotError> {
-    png_of(size(picture, run), |area| draw(area, picture, run))
+    png_of(size(picture, run, &FILE), |area| draw(area, picture, run))
 }
 
 /// Draws the results of several runs over each other, as a share of their opening equity.
@@ -123,10 +123,12 @@ pub fn line_colour(at: usize) -> RGBColor {
     [BLUE, AMBER, GREEN, RED, PURPLE, TEAL, GREY][at % 7]
 }
 
-fn size(picture: Picture, run: &Run) -> (u32, u32) {
+fn size(picture: Picture, run: &Run, style: &Style) -> (u32, u32) {
     match picture {
         Picture::Equity => (1400, 900),
         Picture::Spread => spread::size(run),
+        // Two of them share the width of a page.
+        Picture::Histogram | Picture::Attribution if style.paper.is_none() => (720, 430),
         Picture::Histogram | Picture::Attribution => (1000, 520),
     }
 }

@@ -27,7 +27,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, run: &Run) -> Drawn<DB> {
     };
     let left_out = match run.meta.routes.len().saturating_sub(MOST_ROUTES) {
         0 => String::new(),
-        more => format!("   {more} more routes are not drawn"),
+        more => format!(" · {more} more routes are not drawn"),
     };
     let below = format!("{} to {} UTC{left_out}", utc(first.ts), utc(last.ts));
     let rest = titled(area, &title, &below)?;

@@ -45,7 +45,7 @@ pub fn histogram<DB: DrawingBackend>(area: &Area<DB>, run: &Run) -> Drawn<DB> {
     let statistics = &run.statistics;
     let money = |value: Option<f64>| value.map_or("none".to_string(), |value| number(value, 2));
     let below = format!(
-        "{} round trips   {} won   mean {} {currency}   mean win {}   mean loss {}",
+        "{} round trips · {} won · mean {} {currency} · mean win {} · mean loss {}",
         statistics.round_trips,
         statistics
             .win_rate
@@ -93,7 +93,7 @@ pub fn attribution<DB: DrawingBackend>(area: &Area<DB>, run: &Run) -> Drawn<DB> 
     let title = format!("{}: where the result came from", run.meta.scenario);
     let sums = &run.statistics.attribution;
     let below = format!(
-        "round trips {} {currency}   against holding {} {currency}",
+        "round trips {} {currency} · against holding {} {currency}",
         number(sums.round_trips.to_f64(), 2),
         number(run.statistics.pnl_vs_hold.to_f64(), 2),
     );

@@ -12,6 +12,8 @@ use super::{
 use crate::report::meta::Run;
 
 const PANEL: u32 = 400;
+/// Round trips marked at most in a panel: of more, every second, third and so on.
+const MOST_MARKS: usize = 2000;
 /// Routes beyond this are named, not drawn.
 const MOST_ROUTES: usize = 6;
 
@@ -72,7 +74,12 @@ fn panel<DB: DrawingBackend>(area: &Area<DB>, run: &Run, route: RouteId) -> Draw
         .y_label_area_size(110)
         .build_cartesian_2d(TimeAxis::new(first.ts, last.ts, 9), values)?;
     mesh!(chart, "premium, bps")?;
-    area.draw_text(name, &text_style(17.0, INK, true), (130, 6))?;
+    let every = trips.len().div_ceil(MOST_MARKS).max(1);
+    let heading = match every {
+        1 => name.clone(),
+        _ => format!("{name} (one in {every} of {} round trips is marked)", trips.len()),
+    };
+    area.draw_text(&heading, &text_style(17.0, INK, true), (130, 6))?;
     let kept = thin(&[&premium, &fair], area.dim_in_pixel().0 as usize);
     for line in super::thin::stretches(&kept, &holes(&times)) {
         let points = line.iter().map(|&at| (times[at].0, premium[at]));
@@ -86,7 +93,7 @@ fn panel<DB: DrawingBackend>(area: &Area<DB>, run: &Run, route: RouteId) -> Draw
         101..=600 => 4,
         _ => 2,
     };
-    for trip in trips {
+    for trip in trips.into_iter().step_by(every) {
         let (entry, exit) = (
             (trip.ts_entry.0, trip.premium.0.to_f64()),
             (trip.ts_exit.0, trip.premium.1.to_f64()),

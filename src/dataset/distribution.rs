@@ -1,9 +1,10 @@
-//! Quantiles of a long series of integers in fixed memory, to within 1 % of the value.
+//! Quantiles of a long series of integers in bounded memory, to within 0.02 % of the value.
 
 use std::collections::BTreeMap;
 
-/// Leading bits that are kept of a value: 2^-7 is finer than 1 %.
-const BITS: u32 = 7;
+/// Leading bits that are kept of a value: 2^-13 is finer than 0.02 %, which tells microseconds apart
+/// in a latency even when clocks are a few milliseconds off.
+const BITS: u32 = 13;
 
 /// Counts by size; the smallest, the largest and the sum are exact.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +38,7 @@ impl Distribution {
         (self.count > 0).then(|| self.sum as f64 / self.count as f64)
     }
 
-    /// The value that `share` of all values do not exceed (nearest rank), to within 1 %.
+    /// The value that `share` of all values do not exceed (nearest rank), to within 0.02 %.
     pub fn quantile(&self, share: f64) -> Option<i64> {
         let (low, high) = self.range?;
         let rank = ((share * self.count as f64).ceil() as u64).clamp(1, self.count);
@@ -72,13 +73,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn quantiles_are_within_one_percent(mut values in prop::collection::vec(any::<i64>(), 1..300), share in 0.0f64..=1.0) {
+        fn quantiles_are_within_two_hundredths_of_a_percent(mut values in prop::collection::vec(any::<i64>(), 1..300), share in 0.0f64..=1.0) {
             let mut distribution = Distribution::default();
             values.iter().for_each(|&value| distribution.add(value));
             values.sort_unstable();
             let rank = ((share * values.len() as f64).ceil() as usize).clamp(1, values.len());
             let (want, got) = (values[rank - 1], distribution.quantile(share).unwrap());
-            prop_assert!(want.abs_diff(got) <= want.unsigned_abs() / 100, "{want} {got}");
+            prop_assert!(want.abs_diff(got) <= want.unsigned_abs() / 5_000, "{want} {got}");
             prop_assert_eq!(distribution.range(), Some((values[0], values[values.len() - 1])));
         }
     }

@@ -41,7 +41,7 @@ pub struct SequenceGap {
     pub found: u64,
 }
 
-/// Quantiles, each to within 1 % of its value; the ends are exact.
+/// Quantiles, each to within 0.02 % of its value; the ends are exact.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Quantiles {
     /// How many values.

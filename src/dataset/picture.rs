@@ -136,16 +136,40 @@ where
         .label("lowest to highest")
         .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], BAND.stroke_width(4)));
     chart
-        .draw_series(LineSeries::new(columns.iter().map(|c| (at(c), c.mean)), MEAN))?
+        .draw_series(steps(columns).into_iter().map(|run| {
+            let points: Vec<_> = run.into_iter().map(|(at_s, mean)| (at_s / per_unit, mean)).collect();
+            PathElement::new(points, MEAN)
+        }))?
         .label("mean of its changes")
         .legend(|(x, y)| PathElement::new([(x, y), (x + 18, y)], MEAN));
     chart
         .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
         .label_font((font::FAMILY, 14))
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
         .draw()?;
     area.present()
+}
+
+/// The mean as it stood until the next change, in runs that end where the data have a hole: nothing is drawn over it.
+fn steps(columns: &[Column]) -> Vec<Vec<(f64, f64)>> {
+    let mut waits: Vec<f64> = columns.windows(2).map(|pair| pair[1].at_s - pair[0].at_s).collect();
+    waits.sort_by(f64::total_cmp);
+    let hole = waits.get(waits.len() / 2).map_or(f64::INFINITY, |usual| usual * 20.0);
+    let mut runs: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut last: Option<&Column> = None;
+    for column in columns {
+        match (last, runs.last_mut()) {
+            (Some(last), Some(run)) if column.at_s - last.at_s <= hole => run.push((column.at_s, last.mean)),
+            _ => runs.push(Vec::new()),
+        }
+        if let Some(run) = runs.last_mut() {
+            run.push((column.at_s, column.mean));
+        }
+        last = Some(column);
+    }
+    runs
 }
 
 /// The range of values, with some air, and never empty.
@@ -156,4 +180,24 @@ fn bounds(columns: &[Column]) -> (f64, f64) {
         .fold(f64::NEG_INFINITY, |high, column| high.max(column.high));
     let air = ((high - low) * 0.05).max(high.abs() * 1e-6).max(1e-6);
     (low - air, high + air)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_drawn_over_a_hole() {
+        let column = |at_s: f64| Column {
+            at_s,
+            low: 1.0,
+            mean: at_s,
+            high: 1.0,
+        };
+        let columns: Vec<_> = [0.0, 1.0, 2.0, 4.0, 104.0, 105.0].map(column).into();
+        let runs: Vec<_> = steps(&columns).iter().map(|run| (run[0].0, run[run.len() - 1].0)).collect();
+        assert_eq!(runs, [(0.0, 4.0), (104.0, 105.0)]);
+        assert_eq!(steps(&columns)[0][..3], [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)], "a value holds until the next");
+        assert!(steps(&[]).is_empty());
+    }
 }

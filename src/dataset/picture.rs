@@ -195,9 +195,16 @@ mod tests {
             high: 1.0,
         };
         let columns: Vec<_> = [0.0, 1.0, 2.0, 4.0, 104.0, 105.0].map(column).into();
-        let runs: Vec<_> = steps(&columns).iter().map(|run| (run[0].0, run[run.len() - 1].0)).collect();
+        let runs: Vec<_> = steps(&columns)
+            .iter()
+            .map(|run| (run[0].0, run[run.len() - 1].0))
+            .collect();
         assert_eq!(runs, [(0.0, 4.0), (104.0, 105.0)]);
-        assert_eq!(steps(&columns)[0][..3], [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)], "a value holds until the next");
+        assert_eq!(
+            steps(&columns)[0][..3],
+            [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)],
+            "a value holds until the next"
+        );
         assert!(steps(&[]).is_empty());
     }
 }

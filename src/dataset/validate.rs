@@ -5,11 +5,12 @@ use std::path::Path;
 
 use crossbook_engine::book::BookSide;
 use crossbook_engine::book::sync::Verdict;
-use crossbook_engine::event::EventKind;
+use crossbook_engine::event::{EventKind, Kind};
 use crossbook_engine::units::TimestampNs;
 use serde::Serialize;
 
 use super::DatasetError;
+use super::columns::RawRow;
 use super::manifest::{EventTime, MANIFEST_FILE, Manifest, rfc3339, seal};
 use super::reader::{Dataset, read_manifest};
 use super::scan::{Seen, scan};
@@ -130,6 +131,7 @@ struct Checker {
     event: Option<(i64, i64)>,
     crossed: u64,
     last_trade: Option<(i64, i64, i64)>,
+    last: LastRow,
 }
 
 impl Checker {
@@ -185,6 +187,11 @@ impl Checker {
                     best(BookSide::Bid),
                     best(BookSide::Ask)
                 )
+            });
+        }
+        if self.last.replace(seen.raw) && seen.verdict != Some(Verdict::Old) {
+            self.found(Check::Duplicate, Some(seen), || {
+                "the same as the row before it".to_owned()
             });
         }
         if let (Ok(EventKind::Trade { price, .. }), Some(id)) = (&seen.event, seen.raw.seq_last) {
@@ -266,6 +273,28 @@ impl Checker {
                 self.found(Check::Manifest, None, || differs(what, said, seen));
             }
         }
+    }
+}
+
+/// The row before, to know it again.
+#[derive(Default)]
+struct LastRow {
+    stamps: Option<(i64, i64, u8, u32)>,
+    price: Vec<i64>,
+    qty: Vec<i64>,
+}
+
+impl LastRow {
+    /// Whether the new row says the same of a book at the same time. Trades may well come in equal pairs.
+    fn replace(&mut self, raw: &RawRow<'_>) -> bool {
+        let stamps = Some((raw.ts_event, raw.ts_recv, raw.kind, raw.bids));
+        let same = self.stamps == stamps && self.price == raw.price && self.qty == raw.qty;
+        self.stamps = stamps;
+        self.price.clear();
+        self.price.extend_from_slice(raw.price);
+        self.qty.clear();
+        self.qty.extend_from_slice(raw.qty);
+        same && raw.kind != Kind::Trade as u8
     }
 }
 

@@ -220,6 +220,21 @@ fn csv_has_every_level_and_the_top_only_its_changes() {
 }
 
 #[test]
+fn csv_is_imported_back_byte_for_byte() {
+    let root = tempfile::tempdir().unwrap();
+    small_dataset(&root.path().join("good"), 50);
+    for args in [
+        &["dataset", "convert", "good", "levels.csv", "--format", "csv"][..],
+        &["dataset", "import", "levels.csv", "--format", "csv", "--out", "back"],
+    ] {
+        let (code, out, err) = outcome(&crossbook(root.path(), args));
+        assert_eq!(code, Some(0), "{out}{err}");
+    }
+    let read = |name: &str| fs::read(root.path().join(name)).unwrap();
+    assert!(read("good/data.parquet") == read("back/binance-btcusdt/data.parquet"));
+}
+
+#[test]
 fn pictures_are_drawn_in_both_formats() {
     let root = tempfile::tempdir().unwrap();
     small_dataset(&root.path().join("good"), 300);

@@ -149,6 +149,7 @@ impl<'a> BinancePublic<'a> {
             if bands.ts != Some(ts) {
                 self.flush(&mut bands, &table, stream, output)?;
                 bands.ts = Some(ts);
+                bands.first_line = table.line_number();
             }
             bands.push(&table, percentage, depth, notional)?;
         }
@@ -168,7 +169,7 @@ impl<'a> BinancePublic<'a> {
         let mut message = Message::new(Kind::Snapshot, ts, self.recv(ts));
         let levels = Bands::levels(&mut bands.bids).and_then(|bids| Ok((bids, Bands::levels(&mut bands.asks)?)));
         (message.bids, message.asks) = levels.map_err(|problem| table.bad(problem))?;
-        output.emit(stream, TRAITS, &message, false, || table.place())?;
+        output.emit(stream, TRAITS, &message, false, || table.place_at(bands.first_line))?;
         output.account.applied += rows;
         Ok(())
     }
@@ -208,6 +209,7 @@ impl Importer for BinancePublic<'_> {
 #[derive(Default)]
 struct Bands {
     ts: Option<TimestampNs>,
+    first_line: u64,
     /// `(percentage, depth, notional)`, absolute percentage, raw 1e-8.
     bids: Vec<(i64, i64, i64)>,
     asks: Vec<(i64, i64, i64)>,

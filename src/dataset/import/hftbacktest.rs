@@ -209,6 +209,7 @@ impl<'a> Hftbacktest<'a> {
                 }
             }
         } else if !self.started {
+            self.book.iter_mut().for_each(BTreeMap::clear);
             output
                 .account
                 .ignore_many("before the first snapshot (--start-empty begins without one)", rows);
@@ -272,8 +273,9 @@ fn exact(column: &'static str, value: f64, step: Option<i64>, option: &'static s
             option,
         });
     }
-    let raw = steps as i128 * i128::from(step);
-    i64::try_from(raw).map_err(|_| refused(AmountError::OutOfRange))
+    // A float beyond the range of an integer becomes its end, which no product of it fits.
+    let raw = (steps as i64).checked_mul(step);
+    raw.ok_or_else(|| refused(AmountError::OutOfRange))
 }
 
 /// Nanoseconds, as hftbacktest wants them; another unit is told by its size and refused.

@@ -196,6 +196,11 @@ impl<'a> Lines<'a> {
         std::str::from_utf8(&self.buffer).map_err(|error| self.bad(Problem::Utf8(error.valid_up_to())))
     }
 
+    /// Number of the line, from 1.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Where we are.
     pub fn place(&self) -> Place {
         Place {

@@ -19,6 +19,8 @@ mod parity;
 mod plain;
 mod table;
 mod tardis;
+#[cfg(test)]
+mod tests;
 pub mod time;
 mod venue_book;
 mod wide;
@@ -282,7 +284,7 @@ fn detect_head(head: &[u8], name: &str) -> Option<Format> {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.lines();
     let first = lines.next()?.trim_start_matches('\u{feff}');
-    if first.starts_with("{\"t\":\"header\"") && first.contains("BYBIT") {
+    if first.starts_with("{\"t\":") && (first.contains("BYBIT") || first.contains("\\\"topic\\\":")) {
         return Some(Format::RawBybit);
     }
     if first.starts_with("{\"timestamp\"") && first.contains("\"bids\"") {

@@ -157,7 +157,6 @@ pub struct Summary {
 
 struct StreamState {
     traits: Traits,
-    last_recv: TimestampNs,
     messages: u64,
     min_latency_ns: Option<i64>,
     reordered: u64,
@@ -212,7 +211,6 @@ impl<'a> Output<'a> {
                 stream.clone(),
                 StreamState {
                     traits,
-                    last_recv: TimestampNs::MIN,
                     messages: 0,
                     min_latency_ns: None,
                     reordered: 0,
@@ -229,17 +227,18 @@ impl<'a> Output<'a> {
             let latency = message.ts_recv.since(message.ts_event);
             state.min_latency_ns = Some(state.min_latency_ns.map_or(latency, |least| least.min(latency)));
         }
-        if message.ts_recv < state.last_recv {
+        // Without a window the newest is also the last that was given out.
+        if message.ts_recv < state.newest.plus(-self.reorder_ns) {
             return Err(ImportError::Bad {
                 place: place(),
                 problem: Problem::Unsorted {
-                    last: state.last_recv.0,
+                    last: state.newest.0,
                     found: message.ts_recv.0,
                 },
             });
         }
         if self.reorder_ns == 0 {
-            state.last_recv = message.ts_recv;
+            state.newest = message.ts_recv;
             state.messages += 1;
             return self.sink.message(stream, message);
         }
@@ -250,7 +249,6 @@ impl<'a> Output<'a> {
         let ripe = state.newest.plus(-self.reorder_ns);
         while let Some(first) = state.held.first_entry().filter(|first| first.key().0 <= ripe) {
             let message = first.remove();
-            state.last_recv = message.ts_recv;
             state.messages += 1;
             self.sink.message(stream, &message)?;
         }

@@ -83,8 +83,15 @@ pub struct PlainCsv<'a> {
     options: &'a Options,
     /// Books that have begun, for `--rows updates`.
     started: BTreeSet<Stream>,
-    /// The message whose rows are being read, and how many they are.
-    group: Option<(Key, Message, u64)>,
+    group: Option<Group>,
+}
+
+/// A message whose rows are being read.
+struct Group {
+    key: Key,
+    message: Message,
+    rows: u64,
+    first_line: u64,
 }
 
 /// What the rows of one message share.
@@ -153,14 +160,20 @@ impl<'a> PlainCsv<'a> {
     }
 
     fn flush(&mut self, traits: Traits, table: &Table<'_>, output: &mut Output<'_>) -> Result<(), ImportError> {
-        let Some((key, mut message, rows)) = self.group.take() else {
+        let Some(Group {
+            key,
+            mut message,
+            rows,
+            first_line,
+        }) = self.group.take()
+        else {
             return Ok(());
         };
         let rows_are_bare = self.options.rows == Some(RowsMean::Updates);
         if rows_are_bare && message.kind == Kind::Update && !self.started.contains(&key.stream) {
             message.kind = Kind::Snapshot;
         }
-        output.emit(&key.stream, traits, &message, true, || table.place())?;
+        output.emit(&key.stream, traits, &message, true, || table.place_at(first_line))?;
         output.account.applied += rows;
         self.started.insert(key.stream);
         Ok(())
@@ -212,13 +225,18 @@ impl Importer for PlainCsv<'_> {
             };
             // Trades, rates, funding and status are one row each; only book messages have many.
             let is_list = matches!(kind, Kind::Snapshot | Kind::CompleteSnapshot | Kind::Update);
-            if self.group.as_ref().is_none_or(|(group, ..)| !is_list || *group != key) {
+            if self.group.as_ref().is_none_or(|group| !is_list || group.key != key) {
                 self.flush(traits, &table, output)?;
                 let mut message = Message::new(kind, ts.0, ts.1);
                 [message.seq_first, message.seq_last, message.seq_prev] = seq;
-                self.group = Some((key, message, 0));
+                self.group = Some(Group {
+                    key,
+                    message,
+                    rows: 0,
+                    first_line: table.line_number(),
+                });
             }
-            if let Some((_, message, rows)) = &mut self.group {
+            if let Some(Group { message, rows, .. }) = &mut self.group {
                 *rows += 1;
                 add_row(message, &table, &columns)?;
             }

@@ -279,6 +279,19 @@ impl<'a> Table<'a> {
         self.lines.place()
     }
 
+    /// Number of the line where we are, to come back to with [`Table::place_at`].
+    pub fn line_number(&self) -> u64 {
+        self.lines.number()
+    }
+
+    /// An earlier line of this file.
+    pub fn place_at(&self, line: u64) -> Place {
+        Place {
+            line,
+            ..self.lines.place()
+        }
+    }
+
     /// An error at this row.
     pub fn bad(&self, problem: Problem) -> ImportError {
         self.lines.bad(problem)

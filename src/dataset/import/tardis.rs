@@ -54,7 +54,7 @@ impl<'a> Tardis<'a> {
     fn incremental(&mut self, mut row: Row<'_>, output: &mut Output<'_>) -> Result<(), ImportError> {
         let (is_snapshot, side) = (row.table.column("is_snapshot")?, row.table.column("side")?);
         let (price, amount) = (row.table.column("price")?, row.table.column("amount")?);
-        let mut group: Option<(Stream, Message, u64)> = None;
+        let mut group: Option<Group> = None;
         while row.advance()? {
             output.account.received += 1;
             if !output.wants(row.table.text(row.symbol)) {
@@ -71,19 +71,20 @@ impl<'a> Tardis<'a> {
                 price: row.table.price(price)?,
                 qty: row.table.qty(amount)?,
             };
-            let belongs = group.as_ref().is_some_and(|(stream, message, _)| {
+            let belongs = group.as_ref().is_some_and(|Group { stream, message, .. }| {
                 (message.ts_recv, message.ts_event, message.kind) == (ts_recv, ts_event, kind)
                     && stream.symbol == row.table.text(row.symbol)
             });
             if !belongs {
                 self.flush(group.take(), &row, output)?;
-                group = Some((
-                    self.stream(&row, Channel::Book),
-                    Message::new(kind, ts_event, ts_recv),
-                    0,
-                ));
+                group = Some(Group {
+                    stream: self.stream(&row, Channel::Book),
+                    message: Message::new(kind, ts_event, ts_recv),
+                    rows: 0,
+                    first_line: row.table.line_number(),
+                });
             }
-            if let Some((_, message, rows)) = &mut group {
+            if let Some(Group { message, rows, .. }) = &mut group {
                 *rows += 1;
                 match row.table.text(side) {
                     "bid" => message.bids.push(level),
@@ -95,20 +96,21 @@ impl<'a> Tardis<'a> {
         self.flush(group, &row, output)
     }
 
-    fn flush(
-        &mut self,
-        group: Option<(Stream, Message, u64)>,
-        row: &Row<'_>,
-        output: &mut Output<'_>,
-    ) -> Result<(), ImportError> {
-        let Some((stream, message, rows)) = group else {
+    fn flush(&mut self, group: Option<Group>, row: &Row<'_>, output: &mut Output<'_>) -> Result<(), ImportError> {
+        let Some(Group {
+            stream,
+            message,
+            rows,
+            first_line,
+        }) = group
+        else {
             return Ok(());
         };
         if message.kind == Kind::Update && !self.started.contains(&stream) {
             output.account.ignore_many("before the first snapshot", rows);
             return Ok(());
         }
-        output.emit(&stream, TRAITS, &message, true, || row.table.place())?;
+        output.emit(&stream, TRAITS, &message, true, || row.table.place_at(first_line))?;
         output.account.applied += rows;
         self.started.insert(stream);
         Ok(())
@@ -235,6 +237,14 @@ impl Importer for Tardis<'_> {
             }))
         }
     }
+}
+
+/// A message whose rows are being read.
+struct Group {
+    stream: Stream,
+    message: Message,
+    rows: u64,
+    first_line: u64,
 }
 
 /// A table with the columns that every Tardis file has.

@@ -6,6 +6,9 @@
 pub mod binance;
 pub mod upbit;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 
 use crossbook_engine::event::Level;

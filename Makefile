@@ -25,8 +25,8 @@ tools:
 
 demo: tools
 	cargo build --release --bin crossbook
-	$(CROSSBOOK) replay scenarios/demo.toml --out-dir $(RUNS)/demo --force
-	$(CROSSBOOK) plot $(RUNS)/demo --force
+	$(CROSSBOOK) replay scenarios/demo.toml --out $(RUNS) --id demo --force
+	$(CROSSBOOK) plot $(RUNS)/demo
 	@echo "PnL plot: $(RUNS)/demo/equity.png   full report: $(RUNS)/demo/report.html"
 
 test: tools

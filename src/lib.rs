@@ -8,4 +8,5 @@ pub mod config;
 pub mod dataset;
 pub mod feed;
 pub mod report;
+pub mod runner;
 pub mod sink;

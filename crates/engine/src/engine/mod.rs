@@ -952,6 +952,16 @@ impl Engine {
         }
     }
 
+    /// What one unit of a currency is worth in the base currency at the newest mids and rate; `None` if nothing says so.
+    pub fn unit_value(&mut self, currency: CurrencyId) -> Option<FxRate> {
+        self.valuer.refresh(&self.books);
+        let rate = self.fx.last()?;
+        let one = Amount::from(Qty::from_raw(SCALE).ok()?);
+        let venues = 0..self.config.venues.len();
+        let mark = venues.into_iter().find_map(|venue| self.valuer.mark(VenueId(venue as u8), currency, rate))?;
+        FxRate::from_raw(mark.value(one).ok()?.raw()).ok()
+    }
+
     /// The newest believable rate.
     pub fn fx_rate(&self) -> Option<FxRate> {
         self.fx.last()

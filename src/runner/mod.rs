@@ -1,0 +1,4 @@
+//! The shells that own files, threads and clocks around the pure engine.
+
+pub mod replay;
+pub mod setup;

@@ -6,6 +6,8 @@ pub mod dataset;
 pub mod interrupt;
 pub mod plot;
 pub mod progress;
+pub mod replay;
+pub mod verify;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,10 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Replays a scenario through the engine and the matching model, and writes a run directory.
+    Replay(replay::Args),
+    /// Replays a run directory and compares it with what was recorded.
+    Verify(verify::Args),
     /// Imports, inspects, validates, converts and synthesises datasets.
     Dataset(dataset::Args),
     /// Draws pictures and an HTML report of a run, or compares several.
@@ -85,6 +91,8 @@ pub fn run_dir_error(error: crate::sink::RunDirError) -> anyhow::Error {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Replay(args) => replay::run(&cli.common, args),
+        Command::Verify(args) => verify::run(&cli.common, args),
         Command::Dataset(args) => dataset::run(&cli.common, args),
         Command::Plot(args) => plot::run(&cli.common, args),
     };

@@ -32,6 +32,9 @@ pub enum RunError {
     /// A sum of the statistics does not fit.
     #[error("statistics: {0}")]
     Statistics(#[from] Overflow),
+    /// The resolved scenario cannot be written as TOML.
+    #[error("scenario as TOML: {0}")]
+    Config(#[from] toml::ser::Error),
 }
 
 /// Bytes that decoding may take at a time if nothing else is said.
@@ -106,30 +109,32 @@ pub fn run_into(
     Ok(Replayed { engine, outcome, read })
 }
 
-/// Replays a scenario and makes a whole run of it.
+/// Replays a scenario and makes a whole run of it. `path` is the scenario's file: datasets may lie beside it. `progress` is
+/// told the rows in all and how far it has come, and stops the run by answering `false`.
 ///
 /// # Errors
 /// [`RunError`].
 pub fn run(
     path: &Path,
     scenario: &Scenario,
-    config: String,
     run_id: &str,
     data_root: Option<&Path>,
     memory: usize,
-    progress: &mut impl FnMut(Progress) -> bool,
+    progress: &mut impl FnMut(u64, Progress) -> bool,
 ) -> Result<Run, RunError> {
     let setup = prepare(path, scenario, data_root)?;
+    let total = setup.inputs.iter().map(|input| input.dataset.manifest().counts.rows).sum();
     let started = Instant::now();
     let mut rows = Rows::default();
-    let mut replayed = run_into(&setup, memory, &mut rows, progress)?;
+    let mut replayed = run_into(&setup, memory, &mut rows, &mut |now| progress(total, now))?;
     let seconds = started.elapsed().as_secs_f64();
-    let meta = meta(scenario, &setup, &mut replayed)?;
+    let meta = meta(scenario, &setup, &mut replayed);
     let statistics = Statistics::new(&rows, &meta, None)?;
+    let config = setup.resolved.to_text()?;
     Ok(Run { run_id: run_id.to_owned(), meta, config, rows, statistics, seconds })
 }
 
-fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> Result<RunMeta, RunError> {
+fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> RunMeta {
     let Replayed { engine, outcome, read } = replayed;
     let rates = (0..setup.names.currencies.len()).map(|id| engine.unit_value(CurrencyId(id as u16)));
     let rates: Vec<Option<FxRate>> = rates.collect();
@@ -163,7 +168,7 @@ fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> Result<R
     if open > 0 {
         warnings.push(format!("{open} routes still held a position when the data ended; it is marked at mid"));
     }
-    Ok(RunMeta {
+    RunMeta {
         scenario: scenario.name.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed: scenario.seed,
@@ -201,5 +206,5 @@ fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> Result<R
         counters: counters.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         idle_ns: idle.into_iter().map(|(name, ns)| (name.to_owned(), ns)).collect(),
         warnings,
-    })
+    }
 }

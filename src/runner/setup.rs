@@ -1,7 +1,7 @@
 //! From a scenario and its datasets to an engine, simulated venues and streams: names become ids, defaults become rules,
 //! and whatever does not fit together is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crossbook_engine::engine::{Class, EngineConfig, FxConfig, FxSource, Target, VenueConfig};
@@ -69,6 +69,8 @@ pub struct Setup {
     pub inputs: Vec<Input>,
     /// Names by id.
     pub names: Names,
+    /// The scenario with its datasets named so that they are found again from the same working directory.
+    pub resolved: Scenario,
     /// What a reader of the results must know.
     pub warnings: Vec<String>,
     /// The window, open ends filled from the datasets; `None` when no dataset has a message.
@@ -95,7 +97,7 @@ impl Builder<'_> {
 /// [`SetupError`], naming the dataset's file or the scenario's key.
 pub fn prepare(path: &Path, scenario: &Scenario, data_root: Option<&Path>) -> Result<Setup, SetupError> {
     let builder = Builder { path, scenario };
-    let datasets = builder.open(data_root)?;
+    let (datasets, found) = builder.open(data_root)?;
     let mut warnings = Vec::new();
 
     let venues: Vec<String> = scenario.venues.keys().cloned().collect();
@@ -147,27 +149,33 @@ pub fn prepare(path: &Path, scenario: &Scenario, data_root: Option<&Path>) -> Re
         instruments,
         currencies,
     };
-    Ok(Setup { engine, sim, inputs, names, warnings, window })
+    let resolved = Scenario { datasets: found, ..scenario.clone() };
+    Ok(Setup { engine, sim, inputs, names, resolved, warnings, window })
 }
 
 impl Builder<'_> {
-    fn open(&self, data_root: Option<&Path>) -> Result<Vec<(String, Dataset)>, SetupError> {
+    /// The datasets with their names, and how each can be named from the working directory.
+    #[allow(clippy::type_complexity)] // two lists of one pass over the same names
+    fn open(&self, data_root: Option<&Path>) -> Result<(Vec<(String, Dataset)>, Vec<String>), SetupError> {
         let mut seen = BTreeSet::new();
         let beside = self.path.parent().unwrap_or(Path::new("."));
         let mut datasets = Vec::new();
+        let mut found = Vec::new();
         for name in &self.scenario.datasets {
             if !seen.insert(name) {
                 return Err(self.fail("datasets", format!("`{name}` is named twice")));
             }
             let here = beside.join(name);
             let dataset = if here.join(crate::dataset::manifest::MANIFEST_FILE).is_file() {
+                found.push(here.display().to_string());
                 Dataset::open(&here)?
             } else {
+                found.push(name.clone());
                 Dataset::resolve(name, data_root)?
             };
             datasets.push((name.clone(), dataset));
         }
-        Ok(datasets)
+        Ok((datasets, found))
     }
 
     /// All instruments that have a book or trades, sorted: ids depend on names alone.

@@ -1,13 +1,11 @@
 //! `crossbook replay SCENARIO.toml`
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use crossbook_engine::replay::ReplayError;
 
-use super::{Common, Fault, Outcome, progress, run_dir_error};
+use super::{Common, Fault, Outcome, interrupt, progress, run_dir_error};
 use crate::config;
 use crate::dataset::DatasetError;
 use crate::report::{self, Formats, Run, Summary};
@@ -64,9 +62,15 @@ fn parse_bytes(text: &str) -> Result<usize, String> {
         Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
         _ => (text, 0),
     };
-    let count: usize = digits.parse().map_err(|_| "a whole number with K, M or G is allowed".to_owned())?;
+    let count: usize = digits
+        .parse()
+        .map_err(|_| "a whole number with K, M or G is allowed".to_owned())?;
     let bytes = count.checked_mul(1 << shift).ok_or("too large")?;
-    if bytes < 1 << 20 { Err("at least 1M is needed".to_owned()) } else { Ok(bytes) }
+    if bytes < 1 << 20 {
+        Err("at least 1M is needed".to_owned())
+    } else {
+        Ok(bytes)
+    }
 }
 
 /// Replays and writes the run.
@@ -78,7 +82,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     let existing = if args.force { Existing::Replace } else { Existing::Keep };
     let writer = RunDirWriter::begin(&args.out, args.id.as_deref().unwrap_or(&scenario.name), existing)
         .map_err(run_dir_error)?;
-    let stop = stop_on_signal()?;
+    interrupt::watch();
     let bar = progress::bar(common, 0, "rows");
     let run = run_scenario(
         &args.scenario,
@@ -89,13 +93,19 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         &mut |total, now| {
             bar.set_length(total);
             bar.set_position(now.rows);
-            !stop.load(Ordering::Relaxed)
+            !interrupt::asked()
         },
     );
     bar.finish_and_clear();
     let run = run.map_err(explain)?;
-    let files = if args.no_plots { Vec::new() } else { report::files(&run, Formats::ALL).context("cannot draw")? };
-    let out_dir = writer.finish(&run, &Extras { csv: args.csv, files }).map_err(run_dir_error)?;
+    let files = if args.no_plots {
+        Vec::new()
+    } else {
+        report::files(&run, Formats::ALL).context("cannot draw")?
+    };
+    let out_dir = writer
+        .finish(&run, &Extras { csv: args.csv, files })
+        .map_err(run_dir_error)?;
     if !common.quiet {
         print(&run);
         println!("written to {}", out_dir.display());
@@ -104,20 +114,6 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         println!("{}", serde_json::to_string(&Summary::new(&run, &out_dir))?);
     }
     Ok(Outcome::Done)
-}
-
-/// A flag that Ctrl-C and TERM raise.
-pub(super) fn stop_on_signal() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&stop);
-    ctrlc::set_handler(move || {
-        // The second signal does not wait.
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(3);
-        }
-    })
-    .context("cannot listen for signals")?;
-    Ok(stop)
 }
 
 /// The command's error for a run's: what the system refused and interruptions are told apart from bad input.
@@ -138,7 +134,10 @@ fn print(run: &Run) {
     let currency = &run.meta.base_currency;
     let money = |amount: report::Money| format!("{} {currency}", report::plots::number(amount.to_f64(), 2));
     let optional = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
-    println!("{}  ({} {}, seed {})", run.run_id, run.meta.scenario, run.meta.version, run.meta.seed);
+    println!(
+        "{}  ({} {}, seed {})",
+        run.run_id, run.meta.scenario, run.meta.version, run.meta.seed
+    );
     for warning in &run.meta.warnings {
         println!("  note: {warning}");
     }
@@ -146,12 +145,20 @@ fn print(run: &Run) {
         let utc = crate::report::plots::utc;
         println!("  window       {} to {} UTC", utc(window.from), utc(window.to));
     }
-    let rate = if run.seconds > 0.0 { run.meta.rows as f64 / run.seconds / 1e6 } else { 0.0 };
+    let rate = if run.seconds > 0.0 {
+        run.meta.rows as f64 / run.seconds / 1e6
+    } else {
+        0.0
+    };
     println!(
         "  replayed     {} messages, {} rows in {:.2} s ({rate:.1} M rows/s)",
         run.meta.events, run.meta.rows, run.seconds
     );
-    println!("  pnl          {}   against holding {}", money(statistics.pnl), money(statistics.pnl_vs_hold));
+    println!(
+        "  pnl          {}   against holding {}",
+        money(statistics.pnl),
+        money(statistics.pnl_vs_hold)
+    );
     if statistics.round_trips == 0 {
         println!("  round trips  none");
     } else {
@@ -159,13 +166,19 @@ fn print(run: &Run) {
             "  round trips  {}, {} won ({})",
             statistics.round_trips,
             statistics.wins,
-            statistics.win_rate.map_or("-".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
+            statistics
+                .win_rate
+                .map_or("-".to_owned(), |rate| format!("{:.1} %", rate * 100.0))
         );
     }
     if let Some(fees) = statistics.fees {
         println!("  fees         {}", money(fees));
     }
-    println!("  sharpe       {}   sortino {}", optional(statistics.sharpe), optional(statistics.sortino));
+    println!(
+        "  sharpe       {}   sortino {}",
+        optional(statistics.sharpe),
+        optional(statistics.sortino)
+    );
     if let Some(fall) = &statistics.drawdown {
         println!("  drawdown     {}", money(fall.amount));
     }

@@ -1,12 +1,11 @@
 //! `crossbook verify RUN`
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use serde::Serialize;
 
-use super::replay::{explain, stop_on_signal};
-use super::{Common, Outcome, progress, run_dir_error};
+use super::replay::explain;
+use super::{Common, Outcome, interrupt, progress, run_dir_error};
 use crate::config;
 use crate::runner::replay::{DEFAULT_MEMORY, run as run_scenario};
 use crate::sink::run_dir;
@@ -43,7 +42,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     let recorded = run_dir::open(&args.run).map_err(run_dir_error)?;
     let path = args.run.join("config.toml");
     let scenario = config::parse(&recorded.config, &path, &[])?;
-    let stop = stop_on_signal()?;
+    interrupt::watch();
     let bar = progress::bar(common, 0, "rows");
     let again = run_scenario(
         &path,
@@ -54,7 +53,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         &mut |total, now| {
             bar.set_length(total);
             bar.set_position(now.rows);
-            !stop.load(Ordering::Relaxed)
+            !interrupt::asked()
         },
     );
     bar.finish_and_clear();
@@ -82,11 +81,20 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         ("spread", then.spread == now.spread),
         ("risk", then.risk == now.risk),
     ];
-    differences.extend(tables.iter().filter(|(_, same)| !same).map(|(name, _)| format!("table {name}")));
+    differences.extend(
+        tables
+            .iter()
+            .filter(|(_, same)| !same)
+            .map(|(name, _)| format!("table {name}")),
+    );
     let verified = differences.is_empty();
     if !common.quiet {
         match verified {
-            true => println!("{}: the same in every decision, digest {}", args.run.display(), again.meta.digest),
+            true => println!(
+                "{}: the same in every decision, digest {}",
+                args.run.display(),
+                again.meta.digest
+            ),
             false => println!("{}: differs in: {}", args.run.display(), differences.join("; ")),
         }
     }

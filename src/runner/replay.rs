@@ -71,10 +71,17 @@ fn open_streams(setup: &Setup, memory: usize, counts: &Sender<(usize, ReadStats)
     };
     let source = |(index, input): (usize, &Input)| {
         let reader = input.dataset.chunks(options);
-        let source: Box<dyn ChunkSource> = Box::new(Counted { reader, index, counts: counts.clone() });
+        let source: Box<dyn ChunkSource> = Box::new(Counted {
+            reader,
+            index,
+            counts: counts.clone(),
+        });
         (input.target, source)
     };
-    Streams::new(setup.inputs.iter().enumerate().map(source).collect(), setup.engine.instruments.len())
+    Streams::new(
+        setup.inputs.iter().enumerate().map(source).collect(),
+        setup.engine.instruments.len(),
+    )
 }
 
 /// What a replay left: the engine as it stood, and counts.
@@ -123,7 +130,11 @@ pub fn run(
     progress: &mut impl FnMut(u64, Progress) -> bool,
 ) -> Result<Run, RunError> {
     let setup = prepare(path, scenario, data_root)?;
-    let total = setup.inputs.iter().map(|input| input.dataset.manifest().counts.rows).sum();
+    let total = setup
+        .inputs
+        .iter()
+        .map(|input| input.dataset.manifest().counts.rows)
+        .sum();
     let started = Instant::now();
     let mut rows = Rows::default();
     let mut replayed = run_into(&setup, memory, &mut rows, &mut |now| progress(total, now))?;
@@ -131,7 +142,14 @@ pub fn run(
     let meta = meta(scenario, &setup, &mut replayed);
     let statistics = Statistics::new(&rows, &meta, None)?;
     let config = setup.resolved.to_text()?;
-    Ok(Run { run_id: run_id.to_owned(), meta, config, rows, statistics, seconds })
+    Ok(Run {
+        run_id: run_id.to_owned(),
+        meta,
+        config,
+        rows,
+        statistics,
+        seconds,
+    })
 }
 
 fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> RunMeta {
@@ -162,11 +180,20 @@ fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> RunMeta 
     ]);
     let mut warnings = setup.warnings.clone();
     if outcome.open_orders > 0 {
-        warnings.push(format!("{} orders were still open when the data ended", outcome.open_orders));
+        warnings.push(format!(
+            "{} orders were still open when the data ended",
+            outcome.open_orders
+        ));
     }
-    let open = engine.routes().iter().filter(|route| route.position() != [0; 2]).count();
+    let open = engine
+        .routes()
+        .iter()
+        .filter(|route| route.position() != [0; 2])
+        .count();
     if open > 0 {
-        warnings.push(format!("{open} routes still held a position when the data ended; it is marked at mid"));
+        warnings.push(format!(
+            "{open} routes still held a position when the data ended; it is marked at mid"
+        ));
     }
     RunMeta {
         scenario: scenario.name.clone(),
@@ -180,7 +207,10 @@ fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> RunMeta 
             .instruments
             .iter()
             .zip(&setup.engine.instruments)
-            .map(|(name, spec)| InstrumentInfo { name: name.clone(), quote: spec.quote })
+            .map(|(name, spec)| InstrumentInfo {
+                name: name.clone(),
+                quote: spec.quote,
+            })
             .collect(),
         routes: setup.names.routes.clone(),
         currencies: setup
@@ -188,7 +218,10 @@ fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> RunMeta 
             .currencies
             .iter()
             .zip(rates)
-            .map(|(name, rate)| CurrencyInfo { name: name.clone(), rate })
+            .map(|(name, rate)| CurrencyInfo {
+                name: name.clone(),
+                rate,
+            })
             .collect(),
         inputs: setup
             .inputs
@@ -203,7 +236,10 @@ fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> RunMeta 
             .collect(),
         events: outcome.events,
         rows: outcome.rows,
-        counters: counters.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        counters: counters
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count))
+            .collect(),
         idle_ns: idle.into_iter().map(|(name, ns)| (name.to_owned(), ns)).collect(),
         warnings,
     }

@@ -87,7 +87,11 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn fail(&self, key: impl Into<String>, message: impl Into<String>) -> SetupError {
-        SetupError::Key { path: self.path.to_owned(), key: key.into(), message: message.into() }
+        SetupError::Key {
+            path: self.path.to_owned(),
+            key: key.into(),
+            message: message.into(),
+        }
     }
 }
 
@@ -129,7 +133,9 @@ pub fn prepare(path: &Path, scenario: &Scenario, data_root: Option<&Path>) -> Re
             .map(|venue| VenueConfig {
                 kind: kind(venue.kind),
                 taker_fee: Bps::from_bps(venue.taker_fee_bps),
-                max_leverage: venue.max_leverage.map(|times| i64::from(times) * crossbook_engine::units::SCALE),
+                max_leverage: venue
+                    .max_leverage
+                    .map(|times| i64::from(times) * crossbook_engine::units::SCALE),
             })
             .collect(),
         instruments: specs.clone(),
@@ -144,13 +150,28 @@ pub fn prepare(path: &Path, scenario: &Scenario, data_root: Option<&Path>) -> Re
     };
     let sim = builder.sim(&engine, &currency)?;
     let names = Names {
-        routes: scenario.routes.iter().map(|route| format!("{} / {}", route.a, route.b)).collect(),
+        routes: scenario
+            .routes
+            .iter()
+            .map(|route| format!("{} / {}", route.a, route.b))
+            .collect(),
         venues,
         instruments,
         currencies,
     };
-    let resolved = Scenario { datasets: found, ..scenario.clone() };
-    Ok(Setup { engine, sim, inputs, names, resolved, warnings, window })
+    let resolved = Scenario {
+        datasets: found,
+        ..scenario.clone()
+    };
+    Ok(Setup {
+        engine,
+        sim,
+        inputs,
+        names,
+        resolved,
+        warnings,
+        window,
+    })
 }
 
 impl Builder<'_> {
@@ -244,9 +265,7 @@ impl Builder<'_> {
             Some((foreign, home)) => (foreign.clone(), home.clone()),
             None => (self.scenario.base_currency.clone(), self.scenario.base_currency.clone()),
         };
-        let is = |name: &str, of: &str| {
-            name == of || (DOLLARS.contains(&name) && DOLLARS.contains(&of))
-        };
+        let is = |name: &str, of: &str| name == of || (DOLLARS.contains(&name) && DOLLARS.contains(&of));
         coins.retain(|coin| !money.contains(coin));
         // The coin that the rate's instrument trades (USDT of KRW-USDT) is money.
         let names: BTreeSet<String> = money.iter().chain(&coins).cloned().collect();
@@ -274,7 +293,11 @@ impl Builder<'_> {
             };
             classes.push(class);
         }
-        Ok((names.into_iter().collect(), classes, pair.map(|(foreign, home)| format!("{foreign}/{home}"))))
+        Ok((
+            names.into_iter().collect(),
+            classes,
+            pair.map(|(foreign, home)| format!("{foreign}/{home}")),
+        ))
     }
 
     /// The rate's `(foreign, home)`: it counts units of home per unit of foreign.
@@ -291,14 +314,18 @@ impl Builder<'_> {
             // A constant counts KRW per dollar, whichever of the two the results are in.
             let other = money.iter().find(|name| dollars(name) != dollars(base));
             return Ok(other.map(|other| {
-                if dollars(base) { (base.clone(), other.clone()) } else { (other.clone(), base.clone()) }
+                if dollars(base) {
+                    (base.clone(), other.clone())
+                } else {
+                    (other.clone(), base.clone())
+                }
             }));
         }
         let of = |manifest: &Manifest| Some((manifest.base.clone(), manifest.quote.clone()));
         if instruments.contains(&fx.source) {
-            let found = datasets.iter().find(|(_, d)| {
-                d.manifest().kind != DatasetKind::Fx && instrument_name(d.manifest()) == fx.source
-            });
+            let found = datasets
+                .iter()
+                .find(|(_, d)| d.manifest().kind != DatasetKind::Fx && instrument_name(d.manifest()) == fx.source);
             return Ok(found.and_then(|(_, dataset)| of(dataset.manifest())));
         }
         let named = |(name, dataset): &&(String, Dataset)| {
@@ -343,8 +370,10 @@ impl Builder<'_> {
         let mut specs = Vec::new();
         for name in names {
             let mut rules = config::Rules::default();
-            let mut of_name =
-                datasets.iter().map(|(_, d)| d.manifest()).filter(|m| m.kind != DatasetKind::Fx && instrument_name(m) == *name);
+            let mut of_name = datasets
+                .iter()
+                .map(|(_, d)| d.manifest())
+                .filter(|m| m.kind != DatasetKind::Fx && instrument_name(m) == *name);
             let Some(first) = of_name.next() else { continue };
             for manifest in std::iter::once(first).chain(of_name) {
                 if (&manifest.base, &manifest.quote) != (&first.base, &first.quote) {
@@ -385,7 +414,11 @@ impl Builder<'_> {
         currencies: &[String],
     ) -> Result<FxConfig, SetupError> {
         let Some(fx) = &self.scenario.fx else {
-            return Ok(FxConfig { source: FxSource::NotNeeded, max_age_ns: i64::MAX, band: None });
+            return Ok(FxConfig {
+                source: FxSource::NotNeeded,
+                max_age_ns: i64::MAX,
+                band: None,
+            });
         };
         let source = if let Ok(rate) = FxRate::parse(&fx.source) {
             warnings.push(format!(
@@ -409,8 +442,14 @@ impl Builder<'_> {
                 warnings.push(format!("{} counted as one {foreign} each", same.join(", ")));
             }
         }
-        let max_age_ns = i64::try_from(fx.max_age_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        Ok(FxConfig { source, max_age_ns, band: fx.band })
+        let max_age_ns = i64::try_from(fx.max_age_ms)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1_000_000);
+        Ok(FxConfig {
+            source,
+            max_age_ns,
+            band: fx.band,
+        })
     }
 
     fn inputs(
@@ -432,7 +471,11 @@ impl Builder<'_> {
             } else {
                 let instrument = instrument_name(manifest);
                 let index = instruments.iter().position(|known| *known == instrument).unwrap_or(0);
-                let in_route = self.scenario.routes.iter().any(|r| r.a == instrument || r.b == instrument);
+                let in_route = self
+                    .scenario
+                    .routes
+                    .iter()
+                    .any(|r| r.a == instrument || r.b == instrument);
                 if !in_route && source != Some(instrument.as_str()) {
                     return Err(unused("no route and is not the exchange rate"));
                 }
@@ -460,7 +503,10 @@ impl Builder<'_> {
             let key = format!("routes[{index}]");
             let find = |name: &str| instruments.iter().position(|known| known == name).unwrap_or(0);
             let (a, b) = (find(&route.a), find(&route.b));
-            let strategy = self.scenario.strategy_of(route).map_err(|error| self.fail(&key, error))?;
+            let strategy = self
+                .scenario
+                .strategy_of(route)
+                .map_err(|error| self.fail(&key, error))?;
             let fee = |spec: &Instrument| {
                 let venue = &self.scenario.venues[&venues[spec.venue.index()]];
                 Bps::from_bps(venue.taker_fee_bps)
@@ -491,11 +537,18 @@ impl Builder<'_> {
         let (fair, warmup_ns) = match strategy.fair_premium {
             config::FairPremium::Zero {} => (FairModel::Zero, 0),
             config::FairPremium::Constant { bps } => (FairModel::Constant(Bps::from_bps(bps)), 0),
-            config::FairPremium::Ewma { half_life_s, warmup_s } => {
-                (FairModel::Ewma { half_life_ns: seconds_ns(half_life_s) }, seconds_ns(warmup_s))
-            }
+            config::FairPremium::Ewma { half_life_s, warmup_s } => (
+                FairModel::Ewma {
+                    half_life_ns: seconds_ns(half_life_s),
+                },
+                seconds_ns(warmup_s),
+            ),
         };
-        let size = match (&strategy.size.notional, &strategy.size.quantity, &strategy.size.fraction) {
+        let size = match (
+            &strategy.size.notional,
+            &strategy.size.quantity,
+            &strategy.size.fraction,
+        ) {
             (Some(amount), ..) => {
                 let currency = strategy.size.currency.as_deref().unwrap_or_default();
                 let leg = match quotes.iter().position(|quote| *quote == currency) {
@@ -530,12 +583,14 @@ impl Builder<'_> {
             pricing: execution.fill_model,
             style: match execution.order {
                 config::OrderKind::Market => OrderStyle::Market,
-                config::OrderKind::Limit => {
-                    OrderStyle::Limit { collar: Bps::from_bps(execution.limit_collar_bps) }
-                }
+                config::OrderKind::Limit => OrderStyle::Limit {
+                    collar: Bps::from_bps(execution.limit_collar_bps),
+                },
             },
             leg_policy: execution.leg_policy,
-            leg_timeout_ns: i64::try_from(execution.leg_timeout_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000),
+            leg_timeout_ns: i64::try_from(execution.leg_timeout_ms)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(1_000_000),
         })
     }
 }
@@ -550,16 +605,24 @@ impl Builder<'_> {
             return None;
         }
         let window = self.scenario.window.as_ref();
-        let from = window.and_then(|w| w.from).map_or(first, |from| timestamp(from).0.max(first));
-        let to = window.and_then(|w| w.to).map_or(last.saturating_add(1), |to| timestamp(to).0.min(last + 1));
+        let from = window
+            .and_then(|w| w.from)
+            .map_or(first, |from| timestamp(from).0.max(first));
+        let to = window
+            .and_then(|w| w.to)
+            .map_or(last.saturating_add(1), |to| timestamp(to).0.min(last + 1));
         Some((TimestampNs(from), TimestampNs(to)))
     }
 
     /// Midnights of the configured zone within the window.
     fn days(&self, window: Option<(TimestampNs, TimestampNs)>) -> Result<Vec<TimestampNs>, SetupError> {
         let name = self.scenario.risk.day_zone.as_deref().unwrap_or("Asia/Seoul");
-        let zone = jiff::tz::TimeZone::get(name)
-            .map_err(|_| self.fail("risk.day_zone", format!("`{name}` is not an IANA time zone (Asia/Seoul, UTC)")))?;
+        let zone = jiff::tz::TimeZone::get(name).map_err(|_| {
+            self.fail(
+                "risk.day_zone",
+                format!("`{name}` is not an IANA time zone (Asia/Seoul, UTC)"),
+            )
+        })?;
         let mut days = Vec::new();
         let Some((from, to)) = window else { return Ok(days) };
         let outside = |error: jiff::Error| self.fail("window", format!("is outside the calendar: {error}"));
@@ -586,9 +649,10 @@ impl Builder<'_> {
         let mut opening = Vec::new();
         for (index, name) in venues.iter().enumerate() {
             for (currency, amount) in &self.scenario.venues[name].balances {
-                let known = currencies.iter().position(|known| known == currency).filter(|&id| {
-                    classes[id] != Class::Coin || specs.iter().any(|spec| spec.base.index() == id)
-                });
+                let known = currencies
+                    .iter()
+                    .position(|known| known == currency)
+                    .filter(|&id| classes[id] != Class::Coin || specs.iter().any(|spec| spec.base.index() == id));
                 let Some(id) = known else {
                     let message = format!("no market of this scenario says what `{currency}` is worth");
                     return Err(self.fail(format!("venues.{name}.balances.{currency}"), message));
@@ -616,7 +680,9 @@ impl Builder<'_> {
         };
         Ok(Limits {
             venue: VenueLimits {
-                max_book_age_ns: i64::try_from(risk.venue.max_book_age_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000),
+                max_book_age_ns: i64::try_from(risk.venue.max_book_age_ms)
+                    .unwrap_or(i64::MAX)
+                    .saturating_mul(1_000_000),
                 max_orders_per_second: risk.venue.max_orders_per_second,
                 max_open_orders: risk.venue.max_open_orders,
                 max_daily_loss: risk.venue.max_daily_loss,
@@ -653,16 +719,19 @@ impl Builder<'_> {
             fee_rule: match &venue.fee_currency {
                 config::FeeCurrency::Quote => FeeRule::Quote,
                 config::FeeCurrency::Received => FeeRule::Received,
-                config::FeeCurrency::Fixed { currency: name, price } => {
-                    FeeRule::Fixed { currency: currency(name), price: *price }
-                }
+                config::FeeCurrency::Fixed { currency: name, price } => FeeRule::Fixed {
+                    currency: currency(name),
+                    price: *price,
+                },
             },
             order_latency: latency(venue.order_latency),
             report_latency: latency(venue.report_latency),
             max_leverage: venue.max_leverage,
             queue_model: match execution.queue_model {
                 config::QueueModel::RiskAdverse => sim::QueueModel::RiskAdverse,
-                config::QueueModel::Prob => sim::QueueModel::Prob { exponent: execution.queue_exponent },
+                config::QueueModel::Prob => sim::QueueModel::Prob {
+                    exponent: execution.queue_exponent,
+                },
             },
         });
         let config = SimConfig {
@@ -674,14 +743,20 @@ impl Builder<'_> {
         };
         // Names the venue by its key, where the model only knows its number.
         for (index, name) in self.scenario.venues.keys().enumerate() {
-            let one = SimConfig { venues: config.venues.clone(), instruments: Vec::new(), ..config };
+            let one = SimConfig {
+                venues: config.venues.clone(),
+                instruments: Vec::new(),
+                ..config
+            };
             if let Err(error) = one.validate()
                 && error.to_string().contains(&format!("venue {index}:"))
             {
                 return Err(self.fail(format!("venues.{name}"), error.to_string()));
             }
         }
-        config.validate().map_err(|error| self.fail("venues", error.to_string()))?;
+        config
+            .validate()
+            .map_err(|error| self.fail("venues", error.to_string()))?;
         Ok(config)
     }
 }
@@ -707,7 +782,10 @@ fn latency(latency: config::Latency) -> sim::Latency {
     let ns = |ms: f64| (ms * 1e6).round() as i64;
     match latency {
         config::Latency::Constant { ms } => sim::Latency::Constant { ns: ns(ms) },
-        config::Latency::Lognormal { median_ms, sigma } => sim::Latency::LogNormal { median_ns: ns(median_ms), sigma },
+        config::Latency::Lognormal { median_ms, sigma } => sim::Latency::LogNormal {
+            median_ns: ns(median_ms),
+            sigma,
+        },
         config::Latency::Recorded { multiple } => sim::Latency::Recorded { multiple },
     }
 }
@@ -726,7 +804,10 @@ fn timestamp(time: jiff::Timestamp) -> TimestampNs {
 fn round_step(span_ns: i64) -> i64 {
     let mut decade = 100_000_000i64;
     loop {
-        if let Some(times) = [1, 2, 5].into_iter().find(|times| decade.saturating_mul(*times) >= span_ns) {
+        if let Some(times) = [1, 2, 5]
+            .into_iter()
+            .find(|times| decade.saturating_mul(*times) >= span_ns)
+        {
             return decade.saturating_mul(times);
         }
         decade = decade.saturating_mul(10);
@@ -765,7 +846,11 @@ mod tests {
 
     #[test]
     fn sampling_steps_are_round() {
-        let cases = [(1, 100_000_000), (150_000_000, 200_000_000), (21_000_000_000, 50_000_000_000)];
+        let cases = [
+            (1, 100_000_000),
+            (150_000_000, 200_000_000),
+            (21_000_000_000, 50_000_000_000),
+        ];
         for (span, want) in cases {
             assert_eq!(round_step(span), want);
         }

@@ -958,7 +958,9 @@ impl Engine {
         let rate = self.fx.last()?;
         let one = Amount::from(Qty::from_raw(SCALE).ok()?);
         let venues = 0..self.config.venues.len();
-        let mark = venues.into_iter().find_map(|venue| self.valuer.mark(VenueId(venue as u8), currency, rate))?;
+        let mark = venues
+            .into_iter()
+            .find_map(|venue| self.valuer.mark(VenueId(venue as u8), currency, rate))?;
         FxRate::from_raw(mark.value(one).ok()?.raw()).ok()
     }
 

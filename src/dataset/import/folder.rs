@@ -285,8 +285,8 @@ impl Folders<'_> {
     fn rules(&self, stream: &Stream) -> MarketRules {
         let given = self.target.rules;
         let tick = match (self.format, stream.symbol.as_str()) {
-            (Format::Parity, "A") => "1000",
-            (Format::Parity, "B") => "0.1",
+            (Format::Parity, "KRW-BTC") => "1000",
+            (Format::Parity, "BTCUSDT") => "0.1",
             _ => return given,
         };
         MarketRules {
@@ -398,20 +398,13 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Impo
     move |source| sink_error(DatasetError::Io { action, path, source })
 }
 
-/// Base and quote of a symbol in the spellings of the venues: `KRW-BTC`, `BTC/USDT`, `BTCUSDT`, `BTCUSD_PERP`, `USDKRW`,
-/// and the parity feed's `A`, `B`, `FX`.
+/// Base and quote of a symbol in the spellings of the venues: `KRW-BTC`, `BTC/USDT`, `BTCUSDT`, `BTCUSD_PERP`, `USDKRW`.
 fn guess_currencies(symbol: &str) -> Option<(&str, &str)> {
     /// The stronger quote first, and before any that it ends in.
     const QUOTES: [&str; 16] = [
         "KRW", "FDUSD", "USDT", "USDC", "BUSD", "TUSD", "USD", "EUR", "JPY", "GBP", "AUD", "BRL", "TRY", "BTC", "ETH",
         "BNB",
     ];
-    match symbol {
-        "A" => return Some(("BTC", "KRW")),
-        "B" => return Some(("BTC", "USDT")),
-        "FX" => return Some(("USD", "KRW")),
-        _ => {}
-    }
     if let Some((base, quote)) = symbol.split_once('/') {
         return Some((base, quote));
     }

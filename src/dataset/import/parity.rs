@@ -71,12 +71,17 @@ impl Importer for Parity<'_> {
             .read_to_end(&mut file)
             .map_err(|error| bad(0, Problem::Damaged(error.to_string())))?;
         let unreadable = |error: polars::prelude::PolarsError| bad(0, Problem::Damaged(error.to_string()));
-        let streams =
-            [("A", Channel::Book), ("B", Channel::Book), ("FX", Channel::Fx)].map(|(symbol, channel)| Stream {
-                venue: self.options.venue_or("parity"),
-                symbol: symbol.to_owned(),
-                channel,
-            });
+        let prefix = self.options.venue_or("parity");
+        let stream = |venue: String, symbol: &str, channel| Stream {
+            venue,
+            symbol: symbol.to_owned(),
+            channel,
+        };
+        let streams = [
+            stream(format!("{prefix}-a"), "KRW-BTC", Channel::Book),
+            stream(format!("{prefix}-b"), "BTCUSDT", Channel::Book),
+            stream(prefix, "USDKRW", Channel::Fx),
+        ];
         let mut group: Option<(i64, usize, Message)> = None;
         let mut offset = 0;
         loop {

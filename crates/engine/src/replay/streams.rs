@@ -26,21 +26,21 @@ pub trait ChunkSource: Send {
 /// Chunks that are in memory already, shared between runs.
 #[derive(Debug, Clone)]
 pub struct InMemory {
-    chunks: std::vec::IntoIter<Arc<Chunk>>,
+    chunks: std::collections::VecDeque<Arc<Chunk>>,
 }
 
 impl InMemory {
     /// Gives these chunks, in this order.
     pub fn new(chunks: &[Arc<Chunk>]) -> InMemory {
         InMemory {
-            chunks: chunks.to_vec().into_iter(),
+            chunks: chunks.iter().cloned().collect(),
         }
     }
 }
 
 impl ChunkSource for InMemory {
     fn next_chunk(&mut self) -> Result<Option<Arc<Chunk>>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.chunks.next())
+        Ok(self.chunks.pop_front())
     }
 }
 

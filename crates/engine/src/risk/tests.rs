@@ -91,7 +91,8 @@ fn counts_refuse_at_their_limit() {
         },
         ..Default::default()
     };
-    let cases: [(Limits, fn(u32) -> Exposure, Reason); 2] = [
+    type Build = fn(u32) -> Exposure;
+    let cases: [(Limits, Build, Reason); 2] = [
         (
             trades,
             |n| Exposure {

@@ -23,8 +23,9 @@ use crate::report::{Run, RunMeta, Statistics, Summary};
 /// Version of the layout; a reader refuses any other.
 pub const SCHEMA: u32 = 1;
 const SUMS: &str = "BLAKE3SUMS";
-const TMP: &str = ".tmp-";
-const REPLACED: &str = ".replaced-";
+// Of their own kind, so that no other tool's temporary directory is taken for one of these.
+const TMP: &str = ".tmp-run-";
+const REPLACED: &str = ".replaced-run-";
 
 /// Why a run directory was not written or read.
 #[derive(Debug, Error)]

@@ -5,6 +5,8 @@
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const plots = [];
   let zooming = false;
+  const ends = data.charts.filter((chart) => chart.x.length).map((chart) => [chart.x[0], chart.x[chart.x.length - 1]]);
+  const whole = { min: Math.min(...ends.map((end) => end[0])), max: Math.max(...ends.map((end) => end[1])) };
 
   const plain = (value) => value == null ? "–" : value.toLocaleString("en-US", { maximumFractionDigits: Math.abs(value) >= 1000 ? 0 : 4 });
   const axis = (extra) => Object.assign({
@@ -59,7 +61,7 @@
       width: at.clientWidth || 1200, height: chart.height, ms: 1,
       tzDate: (ts) => uPlot.tzDate(new Date(ts), "Etc/UTC"),
       cursor: { sync: { key: "crossbook" }, drag: { x: true, y: false } },
-      scales: { x: { time: true } },
+      scales: { x: { time: true, min: whole.min, max: whole.max } },
       axes: [axis({ values: instants, space: 70 }), axis({ size: 92, space: 30, label: chart.unit, labelSize: 20, values: (u, ticks) => ticks.map(plain) })],
       series: [{ value: (u, ts) => ts == null ? "–" : new Date(ts).toISOString().replace("T", " ").replace("Z", " UTC") }].concat(
         chart.lines.map((line) => ({
@@ -79,20 +81,13 @@
       },
     };
     const plot = new uPlot(options, [chart.x].concat(chart.lines.map((line) => line.y)), at);
-    plot.range = [chart.x[0], chart.x[chart.x.length - 1]];
     plots.push(plot);
   }
 
-  zooming = true;
   data.charts.forEach(draw);
-  zooming = false;
   document.body.dataset.charts = plots.length;
-
   const reset = document.getElementById("reset");
-  if (reset && plots.length) {
-    const from = Math.min(...plots.map((plot) => plot.range[0])), to = Math.max(...plots.map((plot) => plot.range[1]));
-    reset.addEventListener("click", () => plots.forEach((plot) => plot.setScale("x", { min: from, max: to })));
-  }
+  if (reset) reset.addEventListener("click", () => plots.forEach((plot) => plot.setScale("x", whole)));
   addEventListener("resize", () => plots.forEach((plot) => plot.setSize({ width: plot.root.parentNode.clientWidth, height: plot.height })));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => plots.forEach((plot) => plot.redraw(false, true)));
 

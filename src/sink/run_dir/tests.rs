@@ -323,8 +323,11 @@ fn a_killed_writer_leaves_a_whole_run_or_none() {
                 continue;
             }
             assert!(!output.status.success(), "{die_at}");
-            // The next writer comes by, for another run.
+            // The next writer comes by, for another run. What is not of its kind it leaves alone.
+            let foreign = root.path().join(".tmp-import");
+            fs::create_dir(&foreign).unwrap();
             drop(RunDirWriter::begin(root.path(), "other", Existing::Keep).unwrap());
+            fs::remove_dir(&foreign).unwrap();
             let there = names(root.path());
             match (had_one, die_at) {
                 (_, "after_rename") => {
@@ -350,7 +353,10 @@ fn a_full_disk_leaves_nothing_half() {
         let output = child_run(root.path(), &format!("trap '' XFSZ; ulimit -f {blocks};"), "");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(4), "{blocks}: {said}");
-        assert!(said.contains(".tmp-run/") && said.contains("File too large"), "{said}");
+        assert!(
+            said.contains(".tmp-run-run/") && said.contains("File too large"),
+            "{said}"
+        );
         assert_eq!(names(root.path()), ["run"]);
         assert_eq!(
             open(&root.path().join("run")).unwrap().meta.window,

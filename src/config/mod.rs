@@ -1,7 +1,7 @@
 //! Scenario files: a typed question to the market. Unknown keys are refused, units stand in the keys, money and
 //! quantities are decimal strings.
 
-mod overrides;
+pub(crate) mod overrides;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use super::ConfigError;
 /// Applies one override. The value is TOML (`15`, `true`, `"text"`, `{ model = "zero" }`); a word that is not is taken as
 /// text. Numbers in the path index lists (`routes.0.a=…`). Missing tables on the way are made, so that optional keys can be
 /// set; a key that the file's type does not know is refused when the whole is typed.
-pub(super) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
+pub(crate) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
     let fail = |message: &str| ConfigError::Set {
         text: set.to_owned(),
         message: message.to_owned(),

@@ -81,7 +81,18 @@ fn synth_refuses_what_is_wrong_and_says_why() {
     fs::write(root.join("latin.toml"), [0x6e, 0xe9]).unwrap();
     let path = |name: &str| root.join(name).to_str().unwrap().to_owned();
     let out = path("out");
-    let cases: [(Vec<String>, i32, &str); 12] = [
+    let cases: [(Vec<String>, i32, &str); 13] = [
+        (
+            vec![
+                path("short.toml"),
+                "--out".into(),
+                out.clone(),
+                "--set".into(),
+                "premium.half_life_s=3".into(),
+            ],
+            2,
+            "half_life_s",
+        ),
         (
             vec![path("short.toml"), "--out".into(), out.clone()],
             0,
@@ -156,6 +167,10 @@ fn synth_refuses_what_is_wrong_and_says_why() {
         "--force",
         "--seed",
         "5",
+        "--set",
+        "duration_s=10",
+        "--set",
+        "premium={ model = \"constant\", bps = 5 }",
         "--json",
         "--quiet",
     ];
@@ -164,7 +179,7 @@ fn synth_refuses_what_is_wrong_and_says_why() {
     let json: serde_json::Value = serde_json::from_str(stdout.lines().last().unwrap()).unwrap();
     assert_eq!(
         (&json["seed"], &json["datasets"][0]["messages"]),
-        (&5.into(), &20.into())
+        (&5.into(), &10.into())
     );
     let (code, stdout, _) = outcome(&synth(&["--help"], "2"));
     assert_eq!(code, Some(0));

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::failed;
-use crate::cli::{Common, Fault, Outcome, progress};
+use crate::cli::{Common, Fault, Outcome, interrupt, progress};
+use crate::config::overrides;
 use crate::dataset::DatasetError;
 use crate::dataset::manifest::Manifest;
 use crate::dataset::message::Message;
@@ -24,10 +25,11 @@ specification and seed give the same bytes.
 
 Examples:
   crossbook dataset synth datasets/specs/demo.toml --out datasets --force
-  crossbook dataset synth datasets/specs/no-edge.toml --out /tmp/no-edge --seed 17
+  crossbook dataset synth datasets/specs/no-edge.toml --out ~/no-edge --seed 17 --set duration_s=86400
   crossbook dataset synth datasets/specs/kimchi.toml --from-candles ~/recordings --out ~/datasets
 
-Exit code: 0 done, 2 the specification or a candle is wrong, or something is in the way, 4 the system refused.")]
+Exit code: 0 done, 2 the specification or a candle is wrong, or something is in the way,
+3 interrupted, 4 the system refused.")]
 pub struct Args {
     /// The specification.
     #[arg(value_name = "SPEC.toml")]
@@ -38,6 +40,9 @@ pub struct Args {
     /// Seed to use in place of the specification's.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// Change one value of the specification (may be repeated): `premium.sd_bps=30`, `a.outages.per_day=24`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Folder in which the specification's candle files are looked for [default: the data root, else that of the
     /// specification].
     #[arg(long, value_name = "DIR")]
@@ -51,7 +56,7 @@ pub struct Args {
 pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     let text = fs::read_to_string(&args.spec).map_err(|source| unreadable(&args.spec, source))?;
     let in_spec = || args.spec.display().to_string();
-    let spec = Spec::parse(&text).with_context(in_spec)?;
+    let spec = parse(&text, &args.set).with_context(in_spec)?;
     let spec = args.seed.map_or(spec.clone(), |seed| spec.with_seed(seed));
     spec.check().with_context(in_spec)?;
     if args.from_candles.is_some() && spec.candles.is_none() {
@@ -69,8 +74,12 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     }
     let bar = progress::bar(common, spec.duration_s.unwrap_or(0), "seconds");
     let start_ns = spec.from_ns()?.unwrap_or(0);
-    let mut sink = |stream: usize, message: &Message| -> Result<(), DatasetError> {
+    interrupt::watch();
+    let mut sink = |stream: usize, message: &Message| -> Result<(), Stopped> {
         if stream == 0 {
+            if interrupt::asked() {
+                return Err(Stopped::Asked);
+            }
             bar.set_position(
                 message
                     .ts_event
@@ -80,7 +89,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
                     .unsigned_abs(),
             );
         }
-        writers[stream].push(message)
+        writers[stream].push(message).map_err(Stopped::Writer)
     };
     let made = match &spec.candles {
         None => generate(&spec, &mut sink),
@@ -106,6 +115,17 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     }
     report(common, &spec, &manifests);
     Ok(Outcome::Done)
+}
+
+fn parse(text: &str, sets: &[String]) -> anyhow::Result<Spec> {
+    if sets.is_empty() {
+        return Ok(Spec::parse(text)?);
+    }
+    let mut table: toml::Table = toml::from_str(text)?;
+    for set in sets {
+        overrides::apply(&mut table, set)?;
+    }
+    Ok(Spec::parse(&toml::to_string(&table)?)?)
 }
 
 fn report(common: &Common, spec: &Spec, manifests: &[(PathBuf, Manifest)]) {
@@ -136,9 +156,21 @@ fn report(common: &Common, spec: &Spec, manifests: &[(PathBuf, Manifest)]) {
     }
 }
 
-fn refused(error: SynthError<DatasetError>, spec: &Path) -> anyhow::Error {
+/// Why the sink took no more messages.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Asked,
+    /// The dataset cannot be written.
+    #[error(transparent)]
+    Writer(DatasetError),
+}
+
+fn refused(error: SynthError<Stopped>, spec: &Path) -> anyhow::Error {
     match error {
-        SynthError::Sink(error) => failed(error),
+        SynthError::Sink(Stopped::Asked) => Fault::Interrupted.into(),
+        SynthError::Sink(Stopped::Writer(error)) => failed(error),
         SynthError::Candles(CandleError::Read { path, source }) => unreadable(&path, source),
         other => anyhow::Error::new(other).context(spec.display().to_string()),
     }

@@ -127,6 +127,74 @@ fn runs_are_compared_side_by_side() {
     assert!(out.join("comparison.png").exists() && out.join("comparison.svg").exists());
 }
 
+/// Replays the bundled demo into `root/runs`.
+fn replay(root: &Path, more: &[&str]) -> Output {
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/demo.toml");
+    let out = root.join("runs");
+    crossbook(&[&["replay", scenario, "--out", text(&out)], more].concat())
+}
+
+#[test]
+fn a_replay_leaves_a_run_that_can_be_read_verified_and_repeated() {
+    let root = tempfile::tempdir().unwrap();
+    for _ in 0..2 {
+        let output = replay(root.path(), &["--csv", "--quiet"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let (one, two) = (root.path().join("runs/demo"), root.path().join("runs/demo-2"));
+    let mut compared = 0;
+    for entry in std::fs::read_dir(&one).unwrap() {
+        let name = entry.unwrap().file_name();
+        if ["summary.json", "BLAKE3SUMS", "report.html"].contains(&name.to_str().unwrap()) {
+            continue;
+        }
+        let read = |run: &Path| std::fs::read(run.join(&name)).unwrap();
+        assert!(read(&one) == read(&two), "{name:?} differs between two equal runs");
+        compared += 1;
+    }
+    assert_eq!(compared, 2 + 6 * 2 + 8, "configuration, manifest, tables, pictures");
+    let run = crossbook::sink::run_dir::open(&one).unwrap();
+    let summary: serde_json::Value = serde_json::from_slice(&std::fs::read(one.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["round_trips"], run.statistics.round_trips);
+    let sums = run.statistics.attribution;
+    assert_eq!(
+        sums.round_trips.0.raw() + sums.other.0.raw(),
+        run.statistics.pnl_vs_hold.0.raw()
+    );
+    assert!(crossbook(&["plot", text(&one), "--quiet"]).status.success());
+}
+
+/// F44, F50: a replay that cannot write its run leaves none, and one that was killed leaves nothing that hinders the next.
+#[test]
+fn a_replay_on_a_full_disk_leaves_no_run() {
+    let root = tempfile::tempdir().unwrap();
+    let scenario = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/demo.toml");
+    let runs = root.path().join("runs");
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "trap '' XFSZ; ulimit -f 8; exec \"$0\" replay \"$1\" --out \"$2\"",
+        ])
+        .args([env!("CARGO_BIN_EXE_crossbook"), scenario, text(&runs)])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(
+        said.contains(".tmp-run-demo/") && said.contains("File too large"),
+        "{said}"
+    );
+    assert_eq!(std::fs::read_dir(&runs).unwrap().count(), 0);
+    std::fs::create_dir(runs.join(".tmp-run-demo")).unwrap();
+    std::fs::write(runs.join(".tmp-run-demo/trades.parquet"), b"half").unwrap();
+    assert!(replay(root.path(), &["--no-plots", "--quiet"]).status.success());
+    let left: Vec<_> = std::fs::read_dir(&runs)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["demo"]);
+}
+
 /// The name of a Chromium that can be started here.
 fn chromium() -> Option<&'static str> {
     ["chromium", "chromium-browser", "google-chrome"]

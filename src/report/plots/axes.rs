@@ -14,22 +14,27 @@ const HOUR_NS: i64 = 3_600 * SECOND_NS;
 const DAY_NS: i64 = 24 * HOUR_NS;
 
 /// Steps up to a day, in nanoseconds.
-const CLOCK_STEPS: [i64; 22] = [
+const CLOCK_STEPS: [i64; 27] = [
     MS_NS,
+    2 * MS_NS,
     5 * MS_NS,
     10 * MS_NS,
+    20 * MS_NS,
     50 * MS_NS,
     100 * MS_NS,
+    200 * MS_NS,
     500 * MS_NS,
     SECOND_NS,
     2 * SECOND_NS,
     5 * SECOND_NS,
     10 * SECOND_NS,
+    15 * SECOND_NS,
     30 * SECOND_NS,
     60 * SECOND_NS,
     120 * SECOND_NS,
     300 * SECOND_NS,
     600 * SECOND_NS,
+    900 * SECOND_NS,
     1_800 * SECOND_NS,
     HOUR_NS,
     2 * HOUR_NS,

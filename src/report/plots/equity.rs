@@ -85,7 +85,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, run: &Run) -> Drawn<DB> {
         .margin(10)
         .margin_right(44)
         .x_label_area_size(28)
-        .y_label_area_size(110)
+        .y_label_area_size(140)
         .build_cartesian_2d(time(), values)?;
     mesh!(chart, format!("against holding, {currency}"))?;
     chart.draw_series(LineSeries::new([(first.ts.0, 0.0), (last.ts.0, 0.0)], INK.mix(0.5)))?;
@@ -99,7 +99,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, run: &Run) -> Drawn<DB> {
         .margin(10)
         .margin_right(44)
         .x_label_area_size(28)
-        .y_label_area_size(110)
+        .y_label_area_size(140)
         .build_cartesian_2d(time(), values)?;
     mesh!(chart, format!("drawdown, {currency}"))?;
     for line in lines(&[&curves.fall]) {
@@ -113,7 +113,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, run: &Run) -> Drawn<DB> {
         .margin(10)
         .margin_right(44)
         .x_label_area_size(28)
-        .y_label_area_size(110)
+        .y_label_area_size(140)
         .build_cartesian_2d(time(), values)?;
     mesh!(chart, format!("equity, {currency}"))?;
     for line in lines(&[&curves.equity, &curves.hold]) {
@@ -123,7 +123,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, run: &Run) -> Drawn<DB> {
         chart.draw_series(LineSeries::new(owned, BLUE))?;
     }
     let entries = [("equity", BLUE), ("holding the opening inventory", GREY)];
-    legend(&equity_area, (130, 10), &entries)?;
+    legend(&equity_area, (160, 10), &entries)?;
     if curves.times.len() == 1 {
         equity_area.draw_text("one sample only", &text_style(16.0, GREY, false), (700, 100))?;
     }

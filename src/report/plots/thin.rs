@@ -26,7 +26,7 @@ pub fn thin(series: &[&[f64]], buckets: usize) -> Vec<usize> {
 }
 
 /// A pause longer than this many times the usual step is a hole, over which no line is drawn.
-const HOLE_STEPS: i64 = 30;
+const HOLE_STEPS: i64 = 12;
 
 /// Positions at which a hole in time lies before the point.
 pub fn holes(times: &[TimestampNs]) -> Vec<usize> {
@@ -74,7 +74,7 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(holes(&minutes(&[0, 1, 2, 3, 803, 804, 805])), [4]);
-        assert_eq!(holes(&minutes(&[0, 1, 2, 30, 31])), [0usize; 0]);
+        assert_eq!(holes(&minutes(&[0, 1, 2, 14, 15])), [0usize; 0]);
         assert_eq!(holes(&[]), [0usize; 0]);
         assert_eq!(holes(&minutes(&[5])), [0usize; 0]);
         assert_eq!(

@@ -179,3 +179,35 @@ pub fn feed(rows_per_venue: i64, seed: u64) -> [Vec<Arc<Chunk>>; 3] {
     }
     [a.finish(), b.finish(), fx.finish()]
 }
+
+/// The same feed as top-of-book events: each book message becomes its best bid and ask, and every one of them wakes the
+/// engine.
+#[allow(dead_code)] // not every user of this file asks for it
+pub fn tops(streams: &[Vec<Arc<Chunk>>; 3]) -> [Vec<Arc<Chunk>>; 3] {
+    streams.clone().map(|chunks| {
+        let mut book = crossbook_engine::book::Book::default();
+        let mut of_best = |chunk: &Arc<Chunk>| {
+            let mut best = Chunk::with_capacity(chunk.len(), 2 * chunk.len());
+            for (index, header) in chunk.headers().iter().enumerate() {
+                let event = chunk.event(index);
+                book.apply(header.ts_event, header.ts_recv, &event);
+                let kind = match (event, book.top()) {
+                    (EventKind::Fx(rate), _) => EventKind::Fx(rate),
+                    (_, Ok((bid, ask))) => {
+                        let kind = EventKind::Snapshot {
+                            bids: &[bid],
+                            asks: &[ask],
+                            complete: false,
+                        };
+                        best.push(header.ts_event, header.ts_recv, kind).expect("small");
+                        continue;
+                    }
+                    (_, Err(_)) => continue,
+                };
+                best.push(header.ts_event, header.ts_recv, kind).expect("small");
+            }
+            Arc::new(best)
+        };
+        chunks.iter().map(&mut of_best).collect()
+    })
+}

@@ -281,7 +281,7 @@ fn upbit_frames_in_every_spelling() {
     let want = format!("snapshot {S}001000000 {S}001000000 [41.2x0.00000002 41.1x1|41.4x9354.4915888]");
     for text in [upbit(1, "41.2"), default, list] {
         let found = run(Format::RawUpbit, &text, &Options::default()).unwrap();
-        assert_eq!(found.streams["upbit-krw-iq"], [want.clone()], "{text}");
+        assert_eq!(found.streams["upbit-krw-iq"], std::slice::from_ref(&want), "{text}");
     }
     let trade = format!(
         "{S}.5: b'{{\"ty\":\"trade\",\"cd\":\"KRW-IQ\",\"tms\":{S}082,\"ttms\":{S}000,\"tp\":41.3,\"tv\":3630.145278,\"ab\":\"ASK\",\"sid\":1}}'\n"

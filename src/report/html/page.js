@@ -24,6 +24,12 @@
     });
   }
 
+  // A little air around the values; a line that never moves still has a height to lie in.
+  function span(u, low, high) {
+    if (low == null) return [-1, 1];
+    return low === high ? [low - 1, high + 1] : uPlot.rangeNum(low, high, 0.05, true);
+  }
+
   function marks(trips) {
     return (u) => {
       const c = u.ctx, px = devicePixelRatio || 1;
@@ -61,7 +67,7 @@
       width: at.clientWidth || 1200, height: chart.height, ms: 1,
       tzDate: (ts) => uPlot.tzDate(new Date(ts), "Etc/UTC"),
       cursor: { sync: { key: "crossbook" }, drag: { x: true, y: false } },
-      scales: { x: { time: true, min: whole.min, max: whole.max } },
+      scales: { x: { time: true, min: whole.min, max: whole.max }, y: { range: span } },
       axes: [axis({ values: instants, space: 70 }), axis({ size: 92, space: 30, label: chart.unit, labelSize: 20, values: (u, ticks) => ticks.map(plain) })],
       series: [{ value: (u, ts) => ts == null ? "–" : new Date(ts).toISOString().replace("T", " ").replace("Z", " UTC") }].concat(
         chart.lines.map((line) => ({

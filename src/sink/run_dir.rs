@@ -461,7 +461,8 @@ fn clear_leftovers(root: &Path) -> Result<(), RunDirError> {
         } else if name.starts_with(TMP)
             && let Some(_lock) = lock(&path)?
         {
-            remove(&path)?;
+            // What cannot be removed is in nobody's way: its name is passed over.
+            let _ = remove(&path);
         }
     }
     Ok(())

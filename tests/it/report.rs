@@ -1,7 +1,8 @@
 //! `crossbook plot` and what it makes, up to a real browser.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use crossbook::report::{
     CurrencyInfo, Formats, InputInfo, InstrumentInfo, Run, RunMeta, Statistics, Window, comparison_files, files,
@@ -207,7 +208,8 @@ fn chromium() -> Option<&'static str> {
 
 /// Opens a page in a real browser without a network and gives the document as it stands after its scripts ran.
 fn rendered(browser: &str, page: &Path, scratch: &Path) -> String {
-    let output = Command::new(browser)
+    let document = scratch.join("document");
+    let mut child = Command::new(browser)
         .args([
             "--headless",
             "--no-sandbox",
@@ -224,10 +226,20 @@ fn rendered(browser: &str, page: &Path, scratch: &Path) -> String {
         ])
         .arg(format!("--user-data-dir={}", scratch.join("profile").display()))
         .arg(format!("file://{}", page.display()))
-        .output()
+        .stdout(std::fs::File::create(&document).unwrap())
+        .stderr(Stdio::null())
+        .spawn()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    // A browser that hangs must not hang the tests.
+    for _ in 0..1200 {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return std::fs::read_to_string(&document).unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let _ = child.kill();
+    panic!("the browser did not come back within two minutes");
 }
 
 #[test]

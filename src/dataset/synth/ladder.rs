@@ -102,9 +102,12 @@ impl Shape {
     }
 }
 
-/// A quantity in whole steps, at least one of them. The caller's bounds keep it far from the end of the range.
+/// Largest quantity of a level, in 1e-8: far enough from the end of the range that a book of them can be added up.
+const LARGEST_QTY: f64 = 1e16;
+
+/// A quantity in whole steps, at least one of them, and about [`LARGEST_QTY`] at most.
 pub(super) fn whole_steps(raw: f64, step: i64) -> Qty {
-    let steps = ((raw / step as f64 + 0.5) as i64).max(1);
+    let steps = ((raw.min(LARGEST_QTY) / step as f64 + 0.5) as i64).max(1);
     Qty::from_raw(steps.saturating_mul(step)).unwrap_or(Qty::ZERO)
 }
 

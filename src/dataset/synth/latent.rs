@@ -166,6 +166,7 @@ impl Premium {
 pub(super) struct Fx {
     pub(super) value: f64,
     sigma: f64,
+    step: FxRate,
     rng: Rng,
 }
 
@@ -175,6 +176,7 @@ impl Fx {
         Fx {
             value: spec.start.to_f64(),
             sigma: spec.volatility_per_year * libm::sqrt(every_s / YEAR_S),
+            step: spec.step,
             rng: Rng::stream(seed, "fx"),
         }
     }
@@ -183,9 +185,9 @@ impl Fx {
         self.value *= libm::exp(self.sigma * self.rng.normal() - 0.5 * self.sigma * self.sigma);
     }
 
-    /// The rate in whole hundredths of a unit, as rates are published; `None` when it has left the range.
+    /// The rate on its grid; `None` when it has left the range.
     pub(super) fn published(&self) -> Option<FxRate> {
-        let hundredths = (self.value * 100.0 + 0.5) as i64;
-        FxRate::from_raw(hundredths.checked_mul(SCALE / 100)?).ok()
+        let steps = (self.value * SCALE as f64 / self.step.raw() as f64 + 0.5) as i64;
+        FxRate::from_raw(steps.checked_mul(self.step.raw())?).ok()
     }
 }

@@ -9,6 +9,7 @@ mod candle_files;
 #[cfg(test)]
 mod candle_tests;
 mod candles;
+mod check;
 mod ladder;
 mod latent;
 mod market;

@@ -100,7 +100,7 @@ impl Publisher {
         if ask <= bid {
             ask = Price::from_raw(bid.raw().checked_add(tick.tick_at(bid).raw())?).ok()?;
         }
-        (bid.raw() > 0).then_some(Touch { bid, ask })
+        Some(Touch { bid, ask })
     }
 
     /// Best prices whose mid is exactly this price on the grid.
@@ -128,9 +128,14 @@ impl Publisher {
         rate_multiplier: u64,
         sink: &mut Sink<'_, E>,
     ) -> Result<(), SynthError<E>> {
+        // Stretch by stretch between payments, so that exchange times never go back.
+        while let Some(due_ns) = self.funding_due(now_ns) {
+            self.advance_outages(due_ns, sink)?;
+            self.advance_trades(due_ns, rate_multiplier, sink)?;
+            self.pay_funding(sink)?;
+        }
         self.advance_outages(now_ns, sink)?;
-        self.advance_trades(now_ns, rate_multiplier, sink)?;
-        self.advance_funding(now_ns, sink)
+        self.advance_trades(now_ns, rate_multiplier, sink)
     }
 
     /// Sends the book as of `now_ns`, unless the connection is down. Call [`Publisher::advance`] first.
@@ -263,25 +268,29 @@ impl Publisher {
         Ok(())
     }
 
+    /// When the next payment is due, if by now and there is a book to take its mark price from.
+    fn funding_due(&self, now_ns: i64) -> Option<i64> {
+        let due_ns = self.funding.as_ref()?.next_ns;
+        (due_ns <= now_ns && !self.bids.levels().is_empty()).then_some(due_ns)
+    }
+
     /// Funding falls due whether or not anybody listens, so an outage does not swallow it.
-    fn advance_funding<E>(&mut self, now_ns: i64, sink: &mut Sink<'_, E>) -> Result<(), SynthError<E>> {
-        let (Some(bid), Some(ask)) = (self.bids.levels().first(), self.asks.levels().first()) else {
+    fn pay_funding<E>(&mut self, sink: &mut Sink<'_, E>) -> Result<(), SynthError<E>> {
+        let (Some(funding), Some(bid), Some(ask)) = (
+            &mut self.funding,
+            self.bids.levels().first(),
+            self.asks.levels().first(),
+        ) else {
             return Ok(());
         };
         let mark = bid.price.raw() + (ask.price.raw() - bid.price.raw()) / 2;
-        let Some(funding) = &mut self.funding else {
-            return Ok(());
-        };
-        while funding.next_ns <= now_ns {
-            let bps = funding.spec.mean_bps + funding.spec.sd_bps * funding.rng.normal();
-            let at_ns = funding.next_ns;
-            funding.next_ns += funding.spec.every_s as i64 * NS_PER_S;
-            let ts_recv = TimestampNs(self.latency.arrival(at_ns) + self.clock_offset_ns);
-            let mut message = Message::new(Kind::Funding, TimestampNs(at_ns), ts_recv);
-            message.values = vec![libm::round(bps * 1e4) as i64, mark];
-            sink(self.stream, &message).map_err(SynthError::Sink)?;
-        }
-        Ok(())
+        let bps = funding.spec.mean_bps + funding.spec.sd_bps * funding.rng.normal();
+        let at_ns = funding.next_ns;
+        funding.next_ns += funding.spec.every_s as i64 * NS_PER_S;
+        let ts_recv = TimestampNs(self.latency.arrival(at_ns) + self.clock_offset_ns);
+        let mut message = Message::new(Kind::Funding, TimestampNs(at_ns), ts_recv);
+        message.values = vec![libm::round(bps * 1e4) as i64, mark];
+        sink(self.stream, &message).map_err(SynthError::Sink)
     }
 
     fn status<E>(&mut self, now_ns: i64, status: FeedStatus, sink: &mut Sink<'_, E>) -> Result<(), SynthError<E>> {

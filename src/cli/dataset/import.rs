@@ -71,6 +71,9 @@ pub struct Args {
     /// A book that starts without a snapshot starts empty (hftbacktest).
     #[arg(long)]
     start_empty: bool,
+    /// Cut sizes of CSV files that are finer than 1e-8, and count them, instead of refusing the file.
+    #[arg(long)]
+    cut_sizes: bool,
     /// What rows of a plain CSV are, when no column says so.
     #[arg(long, value_enum)]
     rows: Option<RowsMean>,
@@ -255,6 +258,7 @@ fn options(args: &Args) -> anyhow::Result<Options> {
         reorder_ns: span_ns("--reorder-ms", &args.reorder_ms, 1_000_000)?,
         complete: args.complete,
         start_empty: args.start_empty,
+        cut_sizes: args.cut_sizes,
         tick,
         lot: amount("--lot", args.lot.as_deref(), Qty::parse)?,
         rows: args.rows,
@@ -383,6 +387,9 @@ fn print_report(report: &Report) {
     if !account.ignored.is_empty() {
         println!("  ignored: {}", describe(account));
     }
+    if account.cut_sizes > 0 {
+        println!("  sizes cut to 1e-8: {}", account.cut_sizes);
+    }
     if let Some(path) = &report.quarantine {
         println!("  quarantined: {}", path.display());
     }
@@ -415,6 +422,7 @@ fn as_json(format: Format, report: &Report) -> serde_json::Value {
         "applied": account.applied,
         "ignored": account.ignored,
         "quarantined": account.quarantined,
+        "cut_sizes": account.cut_sizes,
         "quarantine": report.quarantine,
     })
 }

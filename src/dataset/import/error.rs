@@ -36,11 +36,10 @@ pub enum ImportError {
         /// Where.
         place: Place,
         /// What is wrong, and what is allowed.
-        #[source]
         problem: Problem,
     },
     /// The input cannot be opened or read for a reason outside of it.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// The file.
         path: PathBuf,

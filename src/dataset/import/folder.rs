@@ -156,6 +156,10 @@ pub fn import_into(
             }
         }
         writer.count_dropped("quarantined, over all datasets of the import", account.quarantined);
+        writer.count_dropped(
+            "sizes cut to 1e-8, over all datasets of the import (kept)",
+            account.cut_sizes,
+        );
         writer.count_dropped("put in order (kept)", summary.reordered);
         let (offset, said) = clock_offset(target, &summary);
         let draft = writer.draft_mut();

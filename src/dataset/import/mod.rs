@@ -149,6 +149,8 @@ pub struct Options {
     pub tick: Option<Price>,
     /// Quantity step of float quantities.
     pub lot: Option<Qty>,
+    /// Cut quantities of CSV files that are finer than 1e-8 instead of refusing them.
+    pub cut_sizes: bool,
     /// What plain CSV rows mean.
     pub rows: Option<RowsMean>,
     /// How the messages of a plain CSV are numbered.
@@ -319,7 +321,7 @@ fn detect_head(head: &[u8], name: &str) -> Option<Format> {
     if has("ts") && has("side") && has("price") && has("qty") {
         return Some(Format::Csv);
     }
-    if has("ts") && has("bid") && has("ask") {
+    if has("ts") && (has("bid") || has("bid_price")) && has("bid_qty") {
         return Some(Format::TopCsv);
     }
     if has("rate") || (has("date") && has("eurusd")) {

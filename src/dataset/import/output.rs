@@ -89,8 +89,10 @@ pub struct Account {
     pub applied: u64,
     /// How many were passed over, by reason.
     pub ignored: BTreeMap<String, u64>,
-    /// How many could not be read; each is kept in `quarantine.jsonl`.
+    /// How many could not be read; each is kept in the quarantine file.
     pub quarantined: u64,
+    /// Quantities that were cut to 1e-8, of rows that were applied (`--cut-sizes`).
+    pub cut_sizes: u64,
 }
 
 impl Account {
@@ -166,6 +168,12 @@ struct StreamState {
     arrivals: u64,
 }
 
+impl StreamState {
+    fn note_latency(&mut self, latency_ns: i64) {
+        self.min_latency_ns = Some(self.min_latency_ns.map_or(latency_ns, |least| least.min(latency_ns)));
+    }
+}
+
 /// Where an importer puts its messages.
 pub struct Output<'a> {
     sink: &'a mut dyn Sink,
@@ -224,8 +232,7 @@ impl<'a> Output<'a> {
             unreachable!("it was just added")
         };
         if exchange_time && traits.event_time == EventTime::Exchange {
-            let latency = message.ts_recv.since(message.ts_event);
-            state.min_latency_ns = Some(state.min_latency_ns.map_or(latency, |least| least.min(latency)));
+            state.note_latency(message.ts_recv.since(message.ts_event));
         }
         // Without a window the newest is also the last that was given out.
         if message.ts_recv < state.newest.plus(-self.reorder_ns) {
@@ -253,6 +260,13 @@ impl<'a> Output<'a> {
             self.sink.message(stream, &message)?;
         }
         Ok(())
+    }
+
+    /// A latency of a stream that was seen otherwise than by [`Output::emit`].
+    pub fn note_latency(&mut self, stream: &Stream, latency_ns: i64) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.note_latency(latency_ns);
+        }
     }
 
     /// Puts a frame aside that could not be read.

@@ -183,6 +183,7 @@ impl<'a> PlainCsv<'a> {
 impl Importer for PlainCsv<'_> {
     fn read(&mut self, input: Input<'_>, output: &mut Output<'_>) -> Result<(), ImportError> {
         let mut table = Table::with_header(input)?;
+        table.cut_sizes(self.options.cut_sizes);
         let mut common = Common::new(&table, self.options)?;
         let columns = Columns {
             side: table.column("side")?,
@@ -241,6 +242,7 @@ impl Importer for PlainCsv<'_> {
                 add_row(message, &table, &columns)?;
             }
         }
+        output.account.cut_sizes += table.cut();
         // A message never goes over the end of a file.
         self.flush(traits, &table, output)
     }
@@ -300,6 +302,7 @@ impl<'a> TopCsv<'a> {
 impl Importer for TopCsv<'_> {
     fn read(&mut self, input: Input<'_>, output: &mut Output<'_>) -> Result<(), ImportError> {
         let mut table = Table::with_header(input)?;
+        table.cut_sizes(self.options.cut_sizes);
         let mut common = Common::new(&table, self.options)?;
         let traits = Traits {
             sequence: SequenceRule::None,
@@ -328,6 +331,7 @@ impl Importer for TopCsv<'_> {
             output.emit(&stream, traits, &message, true, || table.place())?;
             output.account.applied += 1;
         }
+        output.account.cut_sizes += table.cut();
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! CSV by column name, one row at a time, in one reused buffer; every error names the line and the column.
 
+use std::cell::Cell;
+
 use crossbook_engine::units::{AmountError, Price, Qty, TimestampNs, parse_number};
 
 use super::error::{ImportError, Place, Problem, shorten};
@@ -18,6 +20,9 @@ pub struct Table<'a> {
     fields: Vec<(usize, usize)>,
     /// The first line is data and has not been given out yet.
     pending: bool,
+    /// Quantities finer than 1e-8 are cut instead of refused.
+    cut_sizes: bool,
+    cut: Cell<u64>,
 }
 
 impl<'a> Table<'a> {
@@ -74,6 +79,8 @@ impl<'a> Table<'a> {
             header: Vec::new(),
             fields: Vec::new(),
             pending: false,
+            cut_sizes: false,
+            cut: Cell::new(0),
         };
         table.split()?;
         Ok(table)
@@ -88,6 +95,16 @@ impl<'a> Table<'a> {
             self.header.push(name);
         }
         Ok(())
+    }
+
+    /// From now on quantities finer than 1e-8 are cut to it, and counted, if so asked.
+    pub fn cut_sizes(&mut self, cut: bool) {
+        self.cut_sizes = cut;
+    }
+
+    /// How many quantities were cut.
+    pub fn cut(&self) -> u64 {
+        self.cut.get()
     }
 
     /// Column names, in order.
@@ -209,9 +226,24 @@ impl<'a> Table<'a> {
     /// A quantity.
     ///
     /// # Errors
-    /// When it is not an exact amount, or negative.
+    /// When it is not an exact amount (see [`Table::cut_sizes`]), or negative.
     pub fn qty(&self, column: Column) -> Result<Qty, ImportError> {
-        Qty::from_raw(self.number(column)?).map_err(|error| self.amount(column, error))
+        let text = self.text(column).trim();
+        let raw = match (parse_number(text), text.split_once('.')) {
+            (Err(AmountError::TooFine), Some((whole, part))) if self.cut_sizes => {
+                // Cut off, not rounded: never more than was there. An exponent in the rest is not understood here.
+                let plain = part.bytes().all(|byte| byte.is_ascii_digit());
+                let kept = part
+                    .get(..8)
+                    .filter(|_| plain)
+                    .ok_or_else(|| self.amount(column, AmountError::TooFine))?;
+                self.cut.set(self.cut.get() + 1);
+                parse_number(&format!("{whole}.{kept}"))
+            }
+            (parsed, _) => parsed,
+        };
+        let raw = raw.map_err(|error| self.amount(column, error))?;
+        Qty::from_raw(raw).map_err(|error| self.amount(column, error))
     }
 
     /// A time.

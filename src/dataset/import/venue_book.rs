@@ -364,8 +364,9 @@ impl DiffBook {
         while let Some(diff) = self.kept.front_mut() {
             match self.sync.update(ids(diff)) {
                 Verdict::Apply => {
+                    // From here on its time of receipt is the snapshot's; its latency was that of its own.
+                    output.note_latency(&self.stream, diff.ts_recv.since(diff.ts_event));
                     diff.ts_recv = ts_recv;
-                    // Its latency was waiting for the snapshot, not the network: it says nothing of the clocks.
                     output.emit(&self.stream, self.traits, diff, false, &place)?;
                     output.account.applied += 1;
                 }

@@ -49,6 +49,7 @@ impl<'a> WideCsv<'a> {
 impl Importer for WideCsv<'_> {
     fn read(&mut self, input: Input<'_>, output: &mut Output<'_>) -> Result<(), ImportError> {
         let mut table = Table::with_header(input)?;
+        table.cut_sizes(self.options.cut_sizes);
         let (time, symbol) = (table.column("timestamp")?, table.column("symbol")?);
         let sides = [levels(&table, "b", "bv")?, levels(&table, "a", "av")?];
         let mut times = TimeColumn::new(self.options.zone.clone());
@@ -83,6 +84,7 @@ impl Importer for WideCsv<'_> {
             output.emit(&stream, TRAITS, &message, false, || table.place())?;
             output.account.applied += 1;
         }
+        output.account.cut_sizes += table.cut();
         Ok(())
     }
 }

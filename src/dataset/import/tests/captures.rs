@@ -52,7 +52,6 @@ fn diffs_before_the_snapshot_are_kept_and_bridge_it() {
         first.starts_with(&format!("snapshot {} ", (S * 1_000 + 2_000) * 1_000_000)),
         "{first}"
     );
-    // Only the diff that went straight through tells a latency.
     assert_eq!(found.summaries[0].min_latency_ns, Some(-1_000_000_000));
     assert_eq!(found.summaries[0].traits.sequence, SequenceRule::BinanceSpot);
 }

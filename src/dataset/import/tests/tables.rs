@@ -203,6 +203,30 @@ fn wide_rows_are_snapshots_of_a_stated_zone() {
 }
 
 #[test]
+fn sizes_finer_than_a_step_are_refused_or_cut_and_counted() {
+    let text = "timestamp,symbol,b1,bv1,a1,av1\n\
+        2021-08-20 00:00:00,S.HB,1,26.88178831780013,2,0.999999999\n";
+    let error = run(Format::WideCsv, text, &in_zone("UTC")).unwrap_err();
+    assert!(
+        error.contains("f:2: column `bv1`: `26.88178831780013`: finer than 1e-8"),
+        "{error}"
+    );
+    let options = Options {
+        cut_sizes: true,
+        ..in_zone("UTC")
+    };
+    let found = run(Format::WideCsv, text, &options).unwrap();
+    assert!(found.streams["hb-s"][0].ends_with("[1x26.88178831|2x0.99999999]"));
+    assert_eq!(found.account.cut_sizes, 2);
+    for bad in ["1.5e-9", "1.1234567890e0", "-0.123456789", "1.234567891x"] {
+        let text = text.replace("26.88178831780013", bad);
+        assert!(run(Format::WideCsv, &text, &options).is_err(), "{bad}");
+    }
+    let prices = text.replace(",1,26", ",1.000000001,26");
+    assert!(run(Format::WideCsv, &prices, &options).is_err(), "prices are never cut");
+}
+
+#[test]
 fn json_snapshots_are_exact_and_in_their_zone() {
     let text = "{\"timestamp\":\"2025-08-24T06:03:18.382000\",\"exchange\":\"upbit\",\"symbol\":\"BTC/KRW\",\
         \"bids\":[[159508000.0,0.02069352]],\"asks\":[[1.59509E+8,1e-8,\"x\"]],\"mid_price\":1}\n\n";

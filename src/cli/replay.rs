@@ -175,8 +175,9 @@ fn print(run: &Run) {
         println!("  fees         {}", money(fees));
     }
     println!(
-        "  sharpe       {}   sortino {}",
+        "  sharpe       {} (standard error {})   sortino {}",
         optional(statistics.sharpe),
+        optional(statistics.sharpe_error),
         optional(statistics.sortino)
     );
     if let Some(fall) = &statistics.drawdown {

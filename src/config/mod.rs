@@ -321,6 +321,19 @@ pub enum OrderKind {
     Limit,
 }
 
+/// How an entry meets the books.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryKind {
+    /// Both legs take.
+    #[default]
+    Taker,
+    /// A rests (post-only at the best price of its own side); B is taken for what has filled.
+    MakerA,
+    /// B rests; A is taken for what has filled.
+    MakerB,
+}
+
 /// How a resting order moves up its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -338,13 +351,15 @@ pub enum QueueModel {
 pub struct Execution {
     /// `walk`, or `top` to see how much a whole fill at the best price flatters.
     pub fill_model: FillModel,
-    /// How legs are sent.
+    /// How an entry meets the books; exits always take.
+    pub entry: EntryKind,
+    /// How legs are sent that take.
     pub order: OrderKind,
     /// Allowance of limit orders.
     pub limit_collar_bps: f64,
     /// What to do first with unequal legs.
     pub leg_policy: LegPolicy,
-    /// How long a resting leg is waited for, and the pause between attempts to mend unequal legs.
+    /// How long a resting entry is left on the book, and the pause between attempts to mend unequal legs.
     pub leg_timeout_ms: u64,
     /// How a resting order moves up its queue.
     pub queue_model: QueueModel,
@@ -356,6 +371,7 @@ impl Default for Execution {
     fn default() -> Self {
         Execution {
             fill_model: FillModel::Walk,
+            entry: EntryKind::Taker,
             order: OrderKind::Market,
             limit_collar_bps: 5.0,
             leg_policy: LegPolicy::Complete,

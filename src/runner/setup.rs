@@ -507,18 +507,24 @@ impl Builder<'_> {
                 .scenario
                 .strategy_of(route)
                 .map_err(|error| self.fail(&key, error))?;
-            let fee = |spec: &Instrument| {
+            let fees = |spec: &Instrument| {
                 let venue = &self.scenario.venues[&venues[spec.venue.index()]];
-                Bps::from_bps(venue.taker_fee_bps)
+                let taker = Bps::from_bps(venue.taker_fee_bps);
+                (taker, venue.maker_fee_bps.map_or(taker, Bps::from_bps))
+            };
+            let ((taker_a, maker_a), (taker_b, maker_b)) = (fees(&specs[a]), fees(&specs[b]));
+            let entry = match self.scenario.execution.entry {
+                config::EntryKind::Taker => taker_a + taker_b,
+                config::EntryKind::MakerA => maker_a + taker_b,
+                config::EntryKind::MakerB => taker_a + maker_b,
             };
             let quotes = [a, b].map(|leg| currencies[specs[leg].quote.index()].as_str());
-            let one_way = fee(&specs[a]) + fee(&specs[b]);
             let lot = common_multiple(specs[a].lot, specs[b].lot)
                 .ok_or_else(|| self.fail(&key, "the lots of both legs have no usable common multiple"))?;
             routes.push(RouteConfig {
                 a: InstrumentId(a as u16),
                 b: InstrumentId(b as u16),
-                fees: one_way + one_way,
+                fees: entry + taker_a + taker_b,
                 lot,
                 strategy: self.strategy(&key, &strategy, quotes)?,
             });
@@ -588,6 +594,11 @@ impl Builder<'_> {
                 },
             },
             leg_policy: execution.leg_policy,
+            maker: match execution.entry {
+                config::EntryKind::Taker => None,
+                config::EntryKind::MakerA => Some(Leg::A),
+                config::EntryKind::MakerB => Some(Leg::B),
+            },
             leg_timeout_ns: i64::try_from(execution.leg_timeout_ms)
                 .unwrap_or(i64::MAX)
                 .saturating_mul(1_000_000),

@@ -33,6 +33,7 @@ pub fn strategy(fill_model: FillModel) -> StrategyConfig {
         buy_a: false,
         pricing: fill_model,
         style: OrderStyle::Market,
+        maker: None,
         leg_policy: LegPolicy::Complete,
         leg_timeout_ns: 800 * MS,
     }

@@ -8,7 +8,7 @@
 mod money;
 mod size;
 
-use crate::book::Book;
+use crate::book::{Book, BookSide};
 use crate::digest::{Digest, Tag};
 use crate::event::EventKind;
 use crate::instrument::{CurrencyId, Instrument, InstrumentId, RouteId, Side, VenueId, VenueKind};
@@ -18,7 +18,7 @@ use crate::records::{
     Direction, EquityPoint, ExitReason, FillRecord, OrderRecord, Recorder, RiskRecord, RoundTrip, SpreadPoint,
 };
 use crate::risk::{Entry, Exposure, Limits, Reason, Refusal, Risk, Verdict};
-use crate::spread::{Tops, entry_sides, executable};
+use crate::spread::{Executable, Tops, entry_sides, executable};
 use crate::strategy::{Intent, LegFill, Market, OrderStyle, Route, RouteConfig, Seen, State};
 use crate::units::{Amount, Bps, FxRate, Overflow, Price, Qty, Rounding, SCALE, TimestampNs, notional};
 
@@ -112,6 +112,8 @@ struct InFlight {
     order: Order,
     status: OrderStatus,
     filled: Qty,
+    /// Has been asked back.
+    withdrawn: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -295,8 +297,14 @@ impl Engine {
     ) -> Result<(), LedgerError> {
         self.counts.decisions += 1;
         let route = &self.routes[id.index()];
-        if let Some(Intent::Repair { leg, side, qty }) = route.want_repair(now) {
-            return self.repair(id, leg, side, qty, now, commands, recorder);
+        match route.want_balance(now) {
+            Some(Intent::Repair { leg, side, qty }) => {
+                return self.repair(id, leg, side, qty, now, commands, recorder);
+            }
+            Some(Intent::Hedge { leg, side, qty }) => {
+                return self.hedge(id, leg, side, qty, now, commands, recorder);
+            }
+            _ => {}
         }
         let (a, b) = (route.config().a, route.config().b);
         let (book_a, book_b) = (&self.books[a.index()], &self.books[b.index()]);
@@ -343,7 +351,8 @@ impl Engine {
             _ if halted && state == State::Open => self.exit(id, ExitReason::Risk, &view, now, commands, recorder)?,
             Some(Intent::Exit(reason)) => self.exit(id, reason, &view, now, commands, recorder)?,
             Some(Intent::Enter(direction)) => self.enter(id, direction, &view, now, commands, recorder)?,
-            Some(Intent::Repair { .. }) | None => {
+            Some(Intent::Withdraw) => self.withdraw(id, now, commands, recorder),
+            Some(Intent::Repair { .. } | Intent::Hedge { .. }) | None => {
                 if self.watches[id.index()].refused.is_some() && state == State::Flat {
                     self.watches[id.index()].refused = None;
                 }
@@ -357,14 +366,20 @@ impl Engine {
 
     /// A route's timer has come and nothing else was to be done: take back what still rests, and look again later.
     fn time_out(&mut self, id: RouteId, now: TimestampNs, commands: &mut Vec<Command>, recorder: &mut impl Recorder) {
-        for flight in &self.in_flight {
-            if flight.order.route == id && flight.status == OrderStatus::Resting {
+        self.withdraw(id, now, commands, recorder);
+        self.routes[id.index()].snooze(now);
+    }
+
+    fn withdraw(&mut self, id: RouteId, now: TimestampNs, commands: &mut Vec<Command>, recorder: &mut impl Recorder) {
+        for flight in &mut self.in_flight {
+            let rests = matches!(flight.order.order_type, OrderType::PostOnly(_)) && !flight.withdrawn;
+            if flight.order.route == id && rests {
+                flight.withdrawn = true;
                 self.digest.absorb(Tag::Cancel, &[now.0, flight.order.id.0 as i64]);
                 recorder.cancel(flight.order.id, now);
                 commands.push(Command::Cancel(flight.order.id));
             }
         }
-        self.routes[id.index()].snooze(now);
     }
 
     fn note_blocked(&mut self, id: RouteId, reason: Option<Reason>, now: TimestampNs, recorder: &mut impl Recorder) {
@@ -429,22 +444,10 @@ impl Engine {
         commands: &mut Vec<Command>,
         recorder: &mut impl Recorder,
     ) -> Result<(), LedgerError> {
-        let route = &self.routes[id.index()];
-        let config = route.config();
         let (side_a, side_b) = entry_sides(direction);
         let wanted = self.entry_size(id, direction, view)?;
-        let (book_a, book_b) = (&self.books[config.a.index()], &self.books[config.b.index()]);
-        let pricing = config.strategy.pricing;
-        let mut prices = executable(book_a, side_a, book_b, side_b, wanted, pricing);
-        if let Some(found) = prices
-            && found.qty < wanted
-        {
-            // The visible depth caps the size; what remains is rounded to lots again.
-            let capped = found.qty.floor_to(config.lot);
-            prices = executable(book_a, side_a, book_b, side_b, capped, pricing);
-        }
-        let (prices, qty) = match prices {
-            Some(prices) if self.is_tradeable(id, prices.qty, view)? => (prices, prices.qty),
+        let (prices, posted) = match self.entry_prices(id, direction, wanted) {
+            Some((prices, posted)) if self.is_tradeable(id, prices.qty, view)? => (prices, posted),
             _ => {
                 let refusal = Refusal {
                     verdict: Verdict::Reduce,
@@ -454,6 +457,7 @@ impl Engine {
                 return Ok(());
             }
         };
+        let qty = prices.qty;
         let (open, net) = self.routes[id.index()].entry_edge(direction, &prices, view.fx);
         if net < self.routes[id.index()].config().strategy.entry {
             return Ok(()); // the best level offered it, the size does not get it
@@ -474,32 +478,52 @@ impl Engine {
         let seen = self.seen(id, open, premium, view, now);
         self.counts.entries += 1;
         self.absorb_decision(Tag::Enter, id, direction as i64, qty, &seen);
-        self.routes[id.index()].entering(direction, seen);
+        self.routes[id.index()].entering(direction, seen, posted);
         self.busy += 1;
-        self.send(
-            id,
-            Leg::A,
-            Role::Entry,
-            side_a,
-            qty,
-            view.mids.0,
-            now,
-            commands,
-            recorder,
-        )?;
-        self.send(
-            id,
-            Leg::B,
-            Role::Entry,
-            side_b,
-            qty,
-            view.mids.1,
-            now,
-            commands,
-            recorder,
-        )?;
+        let maker = self.routes[id.index()].config().strategy.maker;
+        for (leg, side, mid) in [(Leg::A, side_a, view.mids.0), (Leg::B, side_b, view.mids.1)] {
+            if maker.is_none_or(|maker| maker == leg) {
+                let ticket = Ticket {
+                    leg,
+                    role: Role::Entry,
+                    side,
+                    qty,
+                    mid,
+                    posted,
+                };
+                self.send(id, ticket, now, commands, recorder);
+            } // else it is taken once the resting leg has filled
+        }
         self.reset_timer();
         Ok(())
+    }
+
+    /// Average prices of entering with as much of the quantity as the taken books hold, rounded to lots, and the price at
+    /// which a resting leg is posted. `None` when a side is empty.
+    fn entry_prices(&self, id: RouteId, direction: Direction, wanted: Qty) -> Option<(Executable, Option<Price>)> {
+        let config = self.routes[id.index()].config();
+        let (book_a, book_b) = (&self.books[config.a.index()], &self.books[config.b.index()]);
+        let (side_a, side_b) = entry_sides(direction);
+        let Some(maker) = config.strategy.maker else {
+            let pricing = config.strategy.pricing;
+            let prices = executable(book_a, side_a, book_b, side_b, wanted, pricing)?;
+            if prices.qty == wanted {
+                return Some((prices, None));
+            }
+            let capped = prices.qty.floor_to(config.lot);
+            return Some((executable(book_a, side_a, book_b, side_b, capped, pricing)?, None));
+        };
+        let (resting, rests, taken, takes) = match maker {
+            Leg::A => (book_a, side_a, book_b, side_b),
+            Leg::B => (book_b, side_b, book_a, side_a),
+        };
+        // Joins the queue at the best price of its own side.
+        let posted = resting.best(BookSide::taken_by(rests.opposite()))?.price;
+        let there = taken.walk(takes, wanted, None)?.filled.floor_to(config.lot);
+        let walk = taken.walk(takes, there, None)?;
+        let (at, average) = (posted.raw() as f64, walk.cost as f64 / walk.filled.raw() as f64);
+        let (a, b) = if maker == Leg::A { (at, average) } else { (average, at) };
+        Some((Executable { qty: there, a, b }, Some(posted)))
     }
 
     fn refuse(&mut self, id: RouteId, refusal: Refusal, now: TimestampNs, recorder: &mut impl Recorder) {
@@ -539,28 +563,19 @@ impl Engine {
         self.absorb_decision(Tag::Exit, id, reason as i64, route.held(), &seen);
         let (side_a, side_b) = entry_sides(direction);
         self.routes[id.index()].exiting(reason, seen);
-        self.send(
-            id,
-            Leg::A,
-            Role::Exit,
-            side_a.opposite(),
-            qty[0],
-            view.mids.0,
-            now,
-            commands,
-            recorder,
-        )?;
-        self.send(
-            id,
-            Leg::B,
-            Role::Exit,
-            side_b.opposite(),
-            qty[1],
-            view.mids.1,
-            now,
-            commands,
-            recorder,
-        )?;
+        let legs = [(Leg::A, side_a, view.mids.0), (Leg::B, side_b, view.mids.1)];
+        for ((leg, side, mid), qty) in legs.into_iter().zip(qty) {
+            let side = side.opposite();
+            let ticket = Ticket {
+                leg,
+                role: Role::Exit,
+                side,
+                qty,
+                mid,
+                posted: None,
+            };
+            self.send(id, ticket, now, commands, recorder);
+        }
         self.reset_timer();
         Ok(())
     }
@@ -591,7 +606,15 @@ impl Engine {
             if self.is_leg_tradeable(instrument, qty, mid)? {
                 self.counts.repairs += 1;
                 self.routes[id.index()].repairing(leg, now);
-                self.send(id, leg, Role::Unwind, side, qty, mid, now, commands, recorder)?;
+                let ticket = Ticket {
+                    leg,
+                    role: Role::Unwind,
+                    side,
+                    qty,
+                    mid,
+                    posted: None,
+                };
+                self.send(id, ticket, now, commands, recorder);
                 self.reset_timer();
                 return Ok(());
             }
@@ -602,6 +625,40 @@ impl Engine {
             let rates = self.leg_rates(id);
             let trip = self.routes[id.index()].accept_dust(now, rates)?;
             self.after_settling(id, trip, now, recorder);
+        }
+        self.reset_timer();
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)] // one order's worth of fields, told apart by their types
+    fn hedge(
+        &mut self,
+        id: RouteId,
+        leg: Leg,
+        side: Side,
+        qty: Qty,
+        now: TimestampNs,
+        commands: &mut Vec<Command>,
+        recorder: &mut impl Recorder,
+    ) -> Result<(), LedgerError> {
+        let instrument = self.leg_instruments(id)[leg as usize];
+        let mid = self
+            .mid_of(instrument)
+            .filter(|_| self.books[instrument.index()].top().is_ok());
+        match mid {
+            Some(mid) if self.is_leg_tradeable(instrument, qty, mid)? => {
+                self.routes[id.index()].hedging(leg, now);
+                let ticket = Ticket {
+                    leg,
+                    role: Role::Entry,
+                    side,
+                    qty,
+                    mid,
+                    posted: None,
+                };
+                self.send(id, ticket, now, commands, recorder);
+            }
+            _ => self.routes[id.index()].hedge_too_small(now),
         }
         self.reset_timer();
         Ok(())
@@ -638,22 +695,26 @@ impl Engine {
         );
     }
 
-    #[allow(clippy::too_many_arguments)] // one order's worth of fields, told apart by their types
     fn send(
         &mut self,
         route: RouteId,
-        leg: Leg,
-        role: Role,
-        side: Side,
-        qty: Qty,
-        mid: Price,
+        ticket: Ticket,
         now: TimestampNs,
         commands: &mut Vec<Command>,
         recorder: &mut impl Recorder,
-    ) -> Result<(), LedgerError> {
+    ) {
+        let Ticket {
+            leg,
+            role,
+            side,
+            qty,
+            mid,
+            posted,
+        } = ticket;
         let instrument = self.leg_instruments(route)[leg as usize];
-        let order_type = match self.routes[route.index()].config().strategy.style {
-            OrderStyle::Limit { collar } if role != Role::Unwind => self
+        let order_type = match (posted, self.routes[route.index()].config().strategy.style) {
+            (Some(price), _) => OrderType::PostOnly(price),
+            (None, OrderStyle::Limit { collar }) if role != Role::Unwind => self
                 .collared(instrument, side, qty, collar)
                 .map_or(OrderType::Market, OrderType::Limit),
             _ => OrderType::Market,
@@ -674,7 +735,8 @@ impl Engine {
         };
         let limit = match order_type {
             OrderType::Market => 0,
-            OrderType::Limit(price) | OrderType::PostOnly(price) => price.raw(),
+            OrderType::Limit(price) => price.raw(),
+            OrderType::PostOnly(price) => -price.raw(),
         };
         self.digest.absorb(
             Tag::Order,
@@ -693,10 +755,10 @@ impl Engine {
             order,
             status: OrderStatus::Sent,
             filled: Qty::ZERO,
+            withdrawn: false,
         });
         recorder.order_sent(&order);
         commands.push(Command::Send(order));
-        Ok(())
     }
 
     /// Limit price this far through the worst price that the quantity needs now.
@@ -779,6 +841,10 @@ impl Engine {
         }
         self.in_flight[at].status = report.status;
         if !report.status.is_final() {
+            if !report.fills.is_empty() {
+                self.routes[order.route.index()].partly_filled(now);
+                self.reset_timer();
+            }
             return Ok(());
         }
         let flight = self.in_flight.remove(at);
@@ -1017,6 +1083,18 @@ impl Engine {
         self.dirty.iter_mut().for_each(|dirty| *dirty = true);
         self.awake = true;
     }
+}
+
+/// An order before it has a number.
+#[derive(Debug, Clone, Copy)]
+struct Ticket {
+    leg: Leg,
+    role: Role,
+    side: Side,
+    qty: Qty,
+    mid: Price,
+    /// Where it rests; `None` when it takes.
+    posted: Option<Price>,
 }
 
 /// Prices of one route at one instant.

@@ -8,8 +8,9 @@
 use crate::book::{Book, BookSide};
 use crate::event::Level;
 use crate::instrument::Side;
+use crate::order::Leg;
 use crate::records::Direction;
-use crate::units::{Bps, Qty, TimestampNs};
+use crate::units::{Bps, Price, Qty, TimestampNs};
 
 /// Which price counts as executable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, serde::Serialize, serde::Deserialize)]
@@ -61,6 +62,31 @@ impl Tops {
         }
     }
 
+    /// The spread for entering when one leg rests at the best price of its own side and the other takes.
+    #[inline]
+    pub fn open_resting(&self, direction: Direction, maker: Leg) -> Bps {
+        let ratio = match (direction, maker) {
+            (Direction::SellA, Leg::A) => self.ask_a / (self.ask_b * self.fx),
+            (Direction::SellA, Leg::B) => self.bid_a / (self.bid_b * self.fx),
+            (Direction::BuyA, Leg::A) => self.bid_a / (self.bid_b * self.fx),
+            (Direction::BuyA, Leg::B) => self.ask_a / (self.ask_b * self.fx),
+        };
+        signed(direction, ratio)
+    }
+
+    /// The same when the resting leg was posted at this price.
+    #[inline]
+    pub fn open_posted(&self, direction: Direction, maker: Leg, posted: Price) -> Bps {
+        let posted = posted.raw() as f64;
+        let ratio = match (direction, maker) {
+            (Direction::SellA, Leg::A) => posted / (self.ask_b * self.fx),
+            (Direction::SellA, Leg::B) => self.bid_a / (posted * self.fx),
+            (Direction::BuyA, Leg::A) => posted / (self.bid_b * self.fx),
+            (Direction::BuyA, Leg::B) => self.ask_a / (posted * self.fx),
+        };
+        signed(direction, ratio)
+    }
+
     /// The spread at best prices for leaving: no size gets a better (smaller) one.
     #[inline]
     pub fn close_bound(&self, direction: Direction) -> Bps {
@@ -68,6 +94,13 @@ impl Tops {
             Direction::SellA => Bps::from_ratio(self.ask_a / (self.bid_b * self.fx) - 1.0),
             Direction::BuyA => -Bps::from_ratio(self.bid_a / (self.ask_b * self.fx) - 1.0),
         }
+    }
+}
+
+fn signed(direction: Direction, ratio: f64) -> Bps {
+    match direction {
+        Direction::SellA => Bps::from_ratio(ratio - 1.0),
+        Direction::BuyA => -Bps::from_ratio(ratio - 1.0),
     }
 }
 
@@ -215,7 +248,6 @@ impl FairPremium {
 mod tests {
     use super::*;
     use crate::event::EventKind;
-    use crate::units::Price;
 
     fn level(price: i64, qty: i64) -> Level {
         Level {

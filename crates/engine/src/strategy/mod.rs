@@ -84,6 +84,9 @@ pub struct StrategyConfig {
     pub pricing: FillModel,
     /// How the legs are sent.
     pub style: OrderStyle,
+    /// The leg whose entry rests on the book (post-only, at the best price of its own side) until it fills; the other is
+    /// taken for as much as has filled. `None`: both legs take.
+    pub maker: Option<Leg>,
     /// What to do with unequal legs.
     pub leg_policy: LegPolicy,
     /// How long a resting leg is waited for, and the pause between two attempts to mend unequal legs.
@@ -97,7 +100,7 @@ pub struct RouteConfig {
     pub a: InstrumentId,
     /// Second instrument.
     pub b: InstrumentId,
-    /// Taker fees of all four fills of a round trip.
+    /// Fees of all four fills of a round trip.
     pub fees: Bps,
     /// Quantities are whole multiples of this: the least common multiple of both lots.
     pub lot: Qty,
@@ -129,6 +132,17 @@ pub enum Intent {
     Enter(Direction),
     /// Close the pair.
     Exit(ExitReason),
+    /// Take the resting entry back: its edge is gone.
+    Withdraw,
+    /// Take on the other leg what the resting one has filled.
+    Hedge {
+        /// On which leg.
+        leg: Leg,
+        /// Which way.
+        side: Side,
+        /// How much.
+        qty: Qty,
+    },
     /// Mend unequal legs: one market order.
     Repair {
         /// On which leg.
@@ -185,7 +199,10 @@ pub struct Route {
     direction: Direction,
     /// Signed base quantity held per leg, counted in 1e-8.
     position: [i64; 2],
-    pending: [bool; 2],
+    /// Orders of each leg that have not come to their end.
+    pending: [u8; 2],
+    /// Price at which a resting entry was posted.
+    posted: Option<Price>,
     trip: Trip,
     /// Whether the unequal legs come from an exit.
     leaving: Option<ExitReason>,
@@ -204,7 +221,8 @@ impl Route {
             started: None,
             direction: Direction::SellA,
             position: [0; 2],
-            pending: [false; 2],
+            pending: [0; 2],
+            posted: None,
             trip: Trip::default(),
             leaving: None,
             repairs: 0,
@@ -253,21 +271,45 @@ impl Route {
         match self.state {
             State::Flat => self.want_entry(market, fair),
             State::Open => self.want_exit(market, fair).map(Intent::Exit),
-            State::Entering | State::Exiting | State::Unwinding | State::Halted => None,
+            State::Entering => self.want_withdrawal(market, fair),
+            State::Exiting | State::Unwinding | State::Halted => None,
         }
+    }
+
+    /// Resting entries are taken back when what they would earn now is no longer enough.
+    fn want_withdrawal(&self, market: &Market<'_>, fair: Bps) -> Option<Intent> {
+        let (posted, maker) = (self.posted?, self.config.strategy.maker?);
+        if self.pending[maker as usize] == 0 {
+            return None;
+        }
+        let open = market.tops.open_posted(self.direction, maker, posted);
+        (self.net_edge(self.direction, open, fair) < self.config.strategy.entry).then_some(Intent::Withdraw)
     }
 
     #[inline]
     fn want_entry(&self, market: &Market<'_>, fair: Bps) -> Option<Intent> {
         let strategy = &self.config.strategy;
-        let hurdle = strategy.entry + self.config.fees + strategy.slippage;
-        if strategy.sell_a && market.tops.open_bound(Direction::SellA) - fair >= hurdle {
-            return self.warm(market.now).then_some(Intent::Enter(Direction::SellA));
-        }
-        if strategy.buy_a && market.tops.open_bound(Direction::BuyA) + fair >= hurdle {
-            return self.warm(market.now).then_some(Intent::Enter(Direction::BuyA));
+        let allowed = [(Direction::SellA, strategy.sell_a), (Direction::BuyA, strategy.buy_a)];
+        for (direction, _) in allowed.into_iter().filter(|(_, allowed)| *allowed) {
+            let open = match strategy.maker {
+                None => market.tops.open_bound(direction),
+                Some(leg) => market.tops.open_resting(direction, leg),
+            };
+            if self.net_edge(direction, open, fair) >= strategy.entry {
+                return self.warm(market.now).then_some(Intent::Enter(direction));
+            }
         }
         None
+    }
+
+    /// What is left of a spread after fair premium, the fees of all four fills and the slippage allowance.
+    #[inline]
+    fn net_edge(&self, direction: Direction, open: Bps, fair: Bps) -> Bps {
+        let fair = match direction {
+            Direction::SellA => fair,
+            Direction::BuyA => -fair,
+        };
+        open - fair - self.config.fees - self.config.strategy.slippage
     }
 
     fn warm(&self, now: TimestampNs) -> bool {
@@ -279,11 +321,7 @@ impl Route {
     /// the fees of all four fills and the slippage allowance.
     pub fn entry_edge(&self, direction: Direction, prices: &Executable, fx: f64) -> (Bps, Bps) {
         let open = prices.spread(direction, fx);
-        let fair = match direction {
-            Direction::SellA => self.fair.value(),
-            Direction::BuyA => -self.fair.value(),
-        };
-        (open, open - fair - self.config.fees - self.config.strategy.slippage)
+        (open, self.net_edge(direction, open, self.fair.value()))
     }
 
     #[inline]
@@ -343,10 +381,31 @@ impl Route {
         Qty::from_raw(i64::try_from(least).unwrap_or(i64::MAX)).unwrap_or(Qty::ZERO)
     }
 
-    /// The order that would mend unequal legs, when one is due.
+    /// The order that would hedge a resting entry or mend unequal legs, when one is due.
     #[inline]
-    pub fn want_repair(&self, now: TimestampNs) -> Option<Intent> {
-        if self.state != State::Unwinding || self.due > now || self.pending != [false; 2] {
+    pub fn want_balance(&self, now: TimestampNs) -> Option<Intent> {
+        match self.state {
+            State::Entering if self.due <= now => self.want_hedge(),
+            State::Unwinding if self.due <= now => self.want_repair(),
+            _ => None,
+        }
+    }
+
+    fn want_hedge(&self) -> Option<Intent> {
+        let maker = self.config.strategy.maker?;
+        let (leg, (_, side)) = match maker {
+            Leg::A => (Leg::B, entry_sides(self.direction)),
+            Leg::B => {
+                let (side_a, side_b) = entry_sides(self.direction);
+                (Leg::A, (side_b, side_a))
+            }
+        };
+        let excess = self.excess();
+        (self.pending[leg as usize] == 0 && !excess.is_zero()).then_some(Intent::Hedge { leg, side, qty: excess })
+    }
+
+    fn want_repair(&self) -> Option<Intent> {
+        if self.pending != [0; 2] {
             return None;
         }
         let excess = self.excess();
@@ -371,14 +430,19 @@ impl Route {
             .floor_to(self.config.lot)
     }
 
-    /// Both legs of an entry have been sent.
-    pub fn entering(&mut self, direction: Direction, seen: Seen) {
+    /// An entry has been sent: both legs, or the one that rests at this price.
+    pub fn entering(&mut self, direction: Direction, seen: Seen, posted: Option<Price>) {
         self.state = State::Entering;
         self.direction = direction;
         self.leaving = None;
         self.repairs = 0;
         self.trip = Trip::begin(seen);
-        self.pending = [true; 2];
+        self.pending = match self.config.strategy.maker {
+            None => [1, 1],
+            Some(Leg::A) => [1, 0],
+            Some(Leg::B) => [0, 1],
+        };
+        self.posted = posted;
         self.due = seen.ts.plus(self.config.strategy.leg_timeout_ns);
     }
 
@@ -394,14 +458,34 @@ impl Route {
         self.leaving = Some(reason);
         self.repairs = 0;
         self.trip.begin_exit(seen, self.held());
-        self.pending = [true; 2];
+        self.pending = [1, 1];
         self.due = seen.ts.plus(self.config.strategy.leg_timeout_ns);
+    }
+
+    /// An order has been sent that takes what a resting entry has filled.
+    pub fn hedging(&mut self, leg: Leg, now: TimestampNs) {
+        self.pending[leg as usize] += 1;
+        self.due = self.deadline().max(now.plus(1));
+    }
+
+    /// What a resting entry has filled is too little for the other venue: wait for more, or mend it when no more can come.
+    pub fn hedge_too_small(&mut self, now: TimestampNs) {
+        if self.pending == [0; 2] {
+            self.state = State::Unwinding;
+            self.due = now;
+        } else {
+            self.due = self.deadline().max(now.plus(1));
+        }
+    }
+
+    fn deadline(&self) -> TimestampNs {
+        self.trip.entry.ts.plus(self.config.strategy.leg_timeout_ns)
     }
 
     /// An order to mend unequal legs has been sent.
     pub fn repairing(&mut self, leg: Leg, now: TimestampNs) {
         self.repairs += 1;
-        self.pending[leg as usize] = true;
+        self.pending[leg as usize] += 1;
         self.due = now.plus(self.config.strategy.leg_timeout_ns);
     }
 
@@ -442,16 +526,31 @@ impl Route {
         self.trip.filled(role, fill)
     }
 
+    /// Part of a resting order has filled: what it needs on the other leg is looked at now.
+    pub fn partly_filled(&mut self, now: TimestampNs) {
+        if self.state == State::Entering && self.config.strategy.maker.is_some() {
+            self.due = now;
+        }
+    }
+
     /// An order of this leg has come to its end. When both have, the route moves on; a finished round trip is returned.
     ///
     /// # Errors
     /// [`Overflow`] when a sum does not fit.
     pub fn finished(&mut self, leg: Leg, now: TimestampNs, rates: (i64, i64)) -> Result<Option<RoundTrip>, Overflow> {
-        self.pending[leg as usize] = false;
-        if self.pending != [false; 2] || self.state == State::Halted {
+        self.pending[leg as usize] = self.pending[leg as usize].saturating_sub(1);
+        let excess = self.excess();
+        if self.state == State::Entering && self.config.strategy.maker.is_some() && !excess.is_zero() {
+            let hedged = self.config.strategy.maker != Some(leg);
+            if !(hedged && self.pending == [0; 2]) {
+                // More has filled than is hedged, or on its way to be.
+                self.due = now;
+                return Ok(None);
+            }
+        }
+        if self.pending != [0; 2] || self.state == State::Halted {
             return Ok(None);
         }
-        let excess = self.excess();
         if !excess.is_zero() {
             self.state = State::Unwinding;
             // The first attempt follows at once, later ones after a pause.

@@ -455,14 +455,14 @@ fn parity_rows_are_exact_ticks_and_lots() {
     let found = run_bytes(Format::Parity, &[("feed.parquet", &bytes)], &Options::default()).unwrap();
     let want = [
         (
-            "parity-a",
+            "parity-a-krw-btc",
             "complete 1700000000000000000 1700000000008000000 [50000000x0.01|50001000x0]",
         ),
         (
-            "parity-b",
+            "parity-b-btcusdt",
             "update 1700000000000000000 1700000000040000000 [|37800.1x0.007]",
         ),
-        ("parity-fx", "fx 1700000000000000001 1700000000050000000 1320.55"),
+        ("parity-usdkrw", "fx 1700000000000000001 1700000000050000000 1320.55"),
     ];
     for (name, message) in want {
         assert_eq!(found.streams[name], [message]);

@@ -108,8 +108,8 @@ pub struct ClockEstimate {
 /// A stretch of time for the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Column {
-    /// Its middle, in seconds from the first receipt.
-    pub at_s: f64,
+    /// Its middle, by time of receipt.
+    pub at: TimestampNs,
     /// Smallest spread in bps (or rate) in it.
     pub low: f64,
     /// Mean over the book's changes.
@@ -356,7 +356,7 @@ impl Inspector {
             spread_bps: Quantiles::of(&self.spread, 1e4),
             picture: picture
                 .map(|(index, sum)| Column {
-                    at_s: (index as f64 + 0.5) * self.width as f64 / 1e9,
+                    at: TimestampNs(self.start).plus(index as i64 * self.width + self.width / 2),
                     low: sum.low,
                     mean: sum.total / sum.count as f64,
                     high: sum.high,

@@ -15,7 +15,6 @@ pub mod import;
 pub mod inspect;
 pub mod manifest;
 pub mod message;
-pub mod picture;
 pub mod reader;
 mod scan;
 pub mod sort;

@@ -1,5 +1,6 @@
 //! `crossbook dataset inspect`
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -8,9 +9,10 @@ use super::failed;
 use crate::cli::{Common, Fault, Outcome, progress};
 use crate::dataset::inspect::{Inspection, Quantiles, inspect};
 use crate::dataset::manifest::DatasetKind;
-use crate::dataset::picture;
 use crate::dataset::reader::Dataset;
 use crate::dataset::writer::write_manifest;
+use crate::report::plots::{Series, Stretch, series_png, series_svg};
+use crate::sink::file::write_whole;
 
 /// Arguments of `crossbook dataset inspect`.
 #[derive(Debug, clap::Args)]
@@ -82,16 +84,30 @@ fn draw(dataset: &Dataset, result: &Inspection, path: &Path, force: bool) -> any
             result.dataset
         );
     }
-    if path.exists() && !force {
-        anyhow::bail!("{}: exists already; --force replaces it", path.display());
-    }
-    picture::draw(path, result, &what).map_err(|error| match error {
-        picture::PictureError::Io { action, path, source } => Fault::Outside {
-            what: format!("{action} {}", path.display()),
+    let stretches = result.picture.iter().map(|column| Stretch {
+        ts: column.at,
+        low: column.low,
+        mean: column.mean,
+        high: column.high,
+    });
+    let series = Series {
+        title: format!("{}: {what}", result.market),
+        unit: what,
+        stretches: stretches.collect(),
+    };
+    let bytes = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("png") => series_png(&series)?,
+        Some("svg") => series_svg(&series)?.into_bytes(),
+        _ => anyhow::bail!("{}: a picture must end in .png or .svg", path.display()),
+    };
+    write_whole(path, &bytes, force).map_err(|source| match source.kind() {
+        ErrorKind::AlreadyExists => anyhow::anyhow!("{}: exists already; --force replaces it", path.display()),
+        ErrorKind::NotFound => anyhow::anyhow!("{}: {source}", path.display()),
+        _ => Fault::Outside {
+            what: format!("write {}", path.display()),
             source,
         }
         .into(),
-        other => anyhow::Error::from(other),
     })
 }
 

@@ -3,6 +3,7 @@
 mod axes;
 mod compare;
 mod equity;
+mod series;
 mod spread;
 mod thin;
 mod trades;
@@ -17,6 +18,7 @@ use super::meta::Run;
 pub use axes::{TimeAxis, ValueAxis, nice_step, number, utc};
 pub use compare::share_curve;
 pub use equity::Curves;
+pub use series::{Series, Stretch};
 pub use thin::{holes, stretches, thin};
 
 /// A picture that could not be drawn. Drawing goes to memory, so this means a bug, not a full disk.
@@ -114,6 +116,22 @@ pub fn compare_svg(runs: &[Run], style: &Style) -> Result<String, PlotError> {
 /// [`PlotError`].
 pub fn compare_png(runs: &[Run]) -> Result<Vec<u8>, PlotError> {
     png_of(compare::SIZE, |area| compare::draw(area, runs))
+}
+
+/// Draws a series over time as an SVG text.
+///
+/// # Errors
+/// [`PlotError`].
+pub fn series_svg(series: &Series) -> Result<String, PlotError> {
+    svg_of(series::SIZE, &FILE, |area| series::draw(area, series))
+}
+
+/// The same as PNG bytes.
+///
+/// # Errors
+/// [`PlotError`].
+pub fn series_png(series: &Series) -> Result<Vec<u8>, PlotError> {
+    png_of(series::SIZE, |area| series::draw(area, series))
 }
 
 /// Colour of the nth of several lines.

@@ -428,7 +428,7 @@ impl Default for VenueRisk {
 }
 
 /// Limits of each route.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RouteRisk {
     /// So many losses in a row …
@@ -437,15 +437,27 @@ pub struct RouteRisk {
     /// … stop entries for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cooldown_s: Option<f64>,
-    /// A premium further from zero is taken for an error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_abs_premium_bps: Option<f64>,
+    /// A premium further from zero is taken for an error (a wrong exchange rate, say). 5000 when absent: no route has been
+    /// seen that far away, and a rate that is inverted or ten times off lies beyond it.
+    pub max_abs_premium_bps: f64,
     /// Entries within one hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_trips_per_hour: Option<u32>,
     /// Value of one order, in the base currency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_order_notional: Option<Amount>,
+}
+
+impl Default for RouteRisk {
+    fn default() -> Self {
+        RouteRisk {
+            max_consecutive_losses: None,
+            cooldown_s: None,
+            max_abs_premium_bps: 5_000.0,
+            max_trips_per_hour: None,
+            max_order_notional: None,
+        }
+    }
 }
 
 /// Limits of each base currency.
@@ -752,11 +764,7 @@ impl Risk {
         if self.route.cooldown_s.is_some_and(|value| !in_range(value, 0.001, 1e8)) {
             return Err(("route.cooldown_s", "0.001 to 100000000 is allowed"));
         }
-        if self
-            .route
-            .max_abs_premium_bps
-            .is_some_and(|value| !in_range(value, 1e-4, 1e6))
-        {
+        if !in_range(self.route.max_abs_premium_bps, 1e-4, 1e6) {
             return Err(("route.max_abs_premium_bps", "0.0001 to 1000000 is allowed"));
         }
         if self.symbol.max_move_bps.is_some() != self.symbol.move_window_s.is_some() {

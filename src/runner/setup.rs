@@ -701,7 +701,7 @@ impl Builder<'_> {
             route: RouteLimits {
                 max_consecutive_losses: risk.route.max_consecutive_losses,
                 cooldown_ns: risk.route.cooldown_s.map_or(0, seconds_ns),
-                max_abs_premium: risk.route.max_abs_premium_bps.map(Bps::from_bps),
+                max_abs_premium: Some(Bps::from_bps(risk.route.max_abs_premium_bps)),
                 max_trips_per_hour: risk.route.max_trips_per_hour,
                 max_order_notional: risk.route.max_order_notional,
             },

@@ -1,7 +1,11 @@
 //! Tests that see crossbook from outside, in one binary: linking against polars once is dear enough.
 
+mod by_hand;
 mod dataset;
+mod faults;
 mod import;
+mod lab;
+mod no_edge;
 mod real_import;
 mod report;
 mod synth;

@@ -1,6 +1,6 @@
 //! The columns of `data.parquet`: one row a message, levels in two list columns, all of them raw integers.
 //!
-//! This is the only file that speaks to the Parquet crates. It encodes and decodes whole row groups, which the writer keeps
+//! This is the only file that speaks to the Parquet crates, beside the importer of foreign Parquet rows. It encodes and decodes whole row groups, which the writer keeps
 //! small, on the calling thread; it reads with positioned reads rather than a memory map, so that a file cut short under
 //! us is an error and not a signal.
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crossbook::dataset::reader::Dataset;
+use crossbook_engine::book::sync::SequenceRule;
 
 fn crossbook(root: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_crossbook"))
@@ -62,6 +63,7 @@ fn a_capture_becomes_a_dataset_and_its_broken_frame_is_kept() {
         .clone();
     assert_eq!((manifest.base.as_str(), manifest.quote.as_str()), ("BTC", "USDT"));
     assert_eq!(manifest.clock_offset_ns, -1_270_914_232);
+    assert_eq!(manifest.sequence, SequenceRule::BinanceSpot);
     assert!(
         manifest.source.text.contains("clock offset estimated"),
         "{}",

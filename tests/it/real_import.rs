@@ -529,24 +529,24 @@ fn the_parity_feed_becomes_three_datasets() {
         })
         .collect();
     let want = [
-        ("parity-a", 50_000, 2_000_000),
-        ("parity-b", 526_512, 2_000_001),
-        ("parity-fx", 5_261, 5_261),
+        ("parity-a-krw-btc", 50_000, 2_000_000),
+        ("parity-b-btcusdt", 526_512, 2_000_001),
+        ("parity-usdkrw", 5_261, 5_261),
     ];
     assert_eq!(counts, want);
     assert!(
-        streams["parity-a"]
+        streams["parity-a-krw-btc"]
             .iter()
             .all(|message| message.kind == Kind::CompleteSnapshot)
     );
     assert!(
-        streams["parity-b"][1..]
+        streams["parity-b-btcusdt"][1..]
             .iter()
             .all(|message| message.kind == Kind::Update)
     );
-    assert_eq!(streams["parity-b"][0].kind, Kind::CompleteSnapshot);
+    assert_eq!(streams["parity-b-btcusdt"][0].kind, Kind::CompleteSnapshot);
     let latencies: Vec<Option<i64>> = summaries.iter().map(|summary| summary.min_latency_ns).collect();
-    assert_eq!(latencies, [Some(8_000_000), Some(40_000_000), Some(50_000_000)]);
+    assert_eq!(latencies, [Some(50_000_000), Some(8_000_000), Some(40_000_000)]);
 }
 
 /// Mean, standard deviation (of the population), least and most.

@@ -177,25 +177,29 @@ impl<'a> BinancePublic<'a> {
 
 impl Importer for BinancePublic<'_> {
     fn read(&mut self, input: Input<'_>, output: &mut Output<'_>) -> Result<(), ImportError> {
-        let stream = |channel, venue| {
-            Ok(Stream {
-                venue: self.options.venue_or(venue),
-                symbol: self.symbol(input.name)?,
-                channel,
-            })
+        let symbol = self.symbol(input.name)?;
+        let stream = |channel, spot: bool| Stream {
+            venue: self.options.venue_or(match (spot, symbol.contains('_')) {
+                (true, _) => "binance",
+                (false, false) => "binance-usdm",
+                (false, true) => "binance-coinm",
+            }),
+            symbol: symbol.clone(),
+            channel,
         };
         match self.format {
             Format::BinanceBookTicker => {
-                let stream = stream(Channel::Quotes, "binance-usdm")?;
-                self.book_ticker(Table::with_or_without_header(input, &BOOK_TICKER)?, &stream, output)
+                let table = Table::with_or_without_header(input, &BOOK_TICKER)?;
+                self.book_ticker(table, &stream(Channel::Quotes, false), output)
             }
             Format::BinanceBookDepth => {
-                let stream = stream(Channel::Book, "binance-usdm")?;
-                self.book_depth(Table::with_or_without_header(input, &BOOK_DEPTH)?, &stream, output)
+                let table = Table::with_or_without_header(input, &BOOK_DEPTH)?;
+                self.book_depth(table, &stream(Channel::Book, false), output)
             }
             _ => {
-                let stream = stream(Channel::Trades, "binance")?;
-                self.agg_trades(Table::with_or_without_header(input, &AGG_TRADES)?, &stream, output)
+                let table = Table::with_or_without_header(input, &AGG_TRADES)?;
+                let spot = table.header().len() == AGG_TRADES.len();
+                self.agg_trades(table, &stream(Channel::Trades, spot), output)
             }
         }
     }

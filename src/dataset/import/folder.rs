@@ -164,6 +164,8 @@ pub fn import_into(
         let (offset, said) = clock_offset(target, &summary);
         let draft = writer.draft_mut();
         draft.clock_offset_ns = offset;
+        draft.sequence = summary.traits.sequence;
+        draft.event_time = summary.traits.event_time;
         let recorded = target.source.as_deref().unwrap_or("source not stated");
         draft.source.text = format!(
             "{recorded}; imported as {} from {}; {said}",

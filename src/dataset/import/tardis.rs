@@ -3,7 +3,8 @@
 //!
 //! Source: docs.tardis.dev/downloadable-csv-files (data types page). Times are microseconds since the epoch: `timestamp`
 //! the exchange's, `local_timestamp` of arrival (and used for both where the exchange gives none). Rows of one message
-//! share both times. Updates before the first snapshot were buffered by the recorder and are to be skipped, as the page
+//! share both times (levels of a snapshot may each have their own `timestamp`: the latest counts). Each snapshot replaces
+//! the book. Updates before the first snapshot were buffered by the recorder and are to be skipped, as the page
 //! says.
 
 use std::collections::BTreeSet;
@@ -72,7 +73,10 @@ impl<'a> Tardis<'a> {
                 qty: row.table.qty(amount)?,
             };
             let belongs = group.as_ref().is_some_and(|Group { stream, message, .. }| {
-                (message.ts_recv, message.ts_event, message.kind) == (ts_recv, ts_event, kind)
+                // Levels of a snapshot may each carry the time of their own last change.
+                let same_time = message.ts_event == ts_event || kind != Kind::Update;
+                same_time
+                    && (message.ts_recv, message.kind) == (ts_recv, kind)
                     && stream.symbol == row.table.text(row.symbol)
             });
             if !belongs {
@@ -86,6 +90,7 @@ impl<'a> Tardis<'a> {
             }
             if let Some(Group { message, rows, .. }) = &mut group {
                 *rows += 1;
+                message.ts_event = message.ts_event.max(ts_event);
                 match row.table.text(side) {
                     "bid" => message.bids.push(level),
                     "ask" => message.asks.push(level),

@@ -79,6 +79,24 @@ fn f12_duplicates_are_applied_once() {
 }
 
 #[test]
+fn f17_removals_of_unknown_levels_and_a_level_named_twice_pass_in_order() {
+    let text = [
+        diff(0, 0, 99, 100, ""),
+        snapshot(0, 100),
+        diff(
+            1,
+            0,
+            101,
+            101,
+            "[\"7\",\"0.0\"],[\"9\",\"1\"],[\"9\",\"0\"],[\"9\",\"2\"]",
+        ),
+    ];
+    let found = book(&text.concat());
+    let last = found.streams["binance-btcusdt"].last().unwrap();
+    assert!(last.ends_with("[7x0 9x1 9x0 9x2|]"), "{last}");
+}
+
+#[test]
 fn f13_f14_a_missing_or_late_diff_is_a_gap_until_the_next_snapshot() {
     let diffs: Vec<String> = (0..6)
         .map(|n| diff(n as i64, 0, 100 + 2 * n, 101 + 2 * n, ""))

@@ -4,7 +4,7 @@ use super::*;
 fn tardis_rows_of_one_message_come_together() {
     let text = "exchange,symbol,timestamp,local_timestamp,is_snapshot,side,price,amount\n\
         binance,BTCUSDT,1725148799000000,1725148800000000,false,bid,9,1\n\
-        binance,BTCUSDT,1725148800000000,1725148800100000,true,bid,10.5,1\n\
+        binance,BTCUSDT,1725148799900000,1725148800100000,true,bid,10.5,1\n\
         binance,BTCUSDT,1725148800000000,1725148800100000,true,ask,11,2\n\
         binance,BTCUSDT,1725148800200000,1725148800300000,false,bid,10.5,0\n\
         binance,BTCUSDT,1725148800200000,1725148800300000,false,ask,11,0.5\n\
@@ -104,22 +104,24 @@ fn binance_public_files_with_and_without_header() {
     // Spot, microseconds since 2025, eight fields; futures, milliseconds, seven fields and a header.
     let cases = [
         (
+            "binance",
             "5,0.5,2,7,8,1735689600123456,True,True\n",
             "trade 1735689600123456000 1735689600133456000 #..5 [|0.5x2]",
         ),
         (
+            "binance-usdm",
             "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker\n5,0.5,2,7,8,1735689600123,false\n",
             "trade 1735689600123000000 1735689600133000000 #..5 [0.5x2|]",
         ),
     ];
-    for (text, want) in cases {
+    for (venue, text, want) in cases {
         let options = Options {
             assumed_latency_ns: 10_000_000,
             ..Options::default()
         };
         let file = ("BTCUSDT-aggTrades-2025-01-01.csv", text.as_bytes());
         let found = run_bytes(Format::BinanceAggTrades, &[file], &options).unwrap();
-        assert_eq!(found.streams["binance-btcusdt-trades"], [want]);
+        assert_eq!(found.streams[&format!("{venue}-btcusdt-trades")], [want]);
     }
     let error = run(Format::BinanceAggTrades, "1,2,3,4,5,6,7,8,9\n", &Options::default()).unwrap_err();
     assert!(error.contains("--symbol"), "{error}");

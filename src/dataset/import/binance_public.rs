@@ -208,8 +208,8 @@ impl Importer for BinancePublic<'_> {
 /// One instant of `bookDepth`: cumulative depth and notional within a percentage of the middle.
 ///
 /// A band's only price is what the differences of two neighbours imply: `Δnotional / Δdepth`, the mean price of what
-/// rests between them, rounded to 1e-8. So the "best" level is the mean of the whole innermost band (1 % wide, or 0.2 %
-/// in newer files), not the best price: fit for studies of depth, not for prices to trade on.
+/// rests between them, rounded to 1e-8. So the "best" level is the mean of the whole innermost band (1 % wide,
+/// say), not the best price: fit for studies of depth, not for prices to trade on.
 #[derive(Default)]
 struct Bands {
     ts: Option<TimestampNs>,

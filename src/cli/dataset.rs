@@ -43,6 +43,9 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
 
 /// The command's error for a dataset's: what the system refused is a fault outside, all else is bad input.
 pub(crate) fn failed(error: DatasetError) -> anyhow::Error {
+    if matches!(error, DatasetError::Stopped) {
+        return Fault::Interrupted.into();
+    }
     match error.outside() {
         Some(source) => {
             let source = std::io::Error::new(source.kind(), source.to_string());
@@ -54,4 +57,10 @@ pub(crate) fn failed(error: DatasetError) -> anyhow::Error {
         }
         None => error.into(),
     }
+}
+
+/// Moves a bar on and says whether to go on: not after Ctrl-C.
+fn step(bar: &indicatif::ProgressBar, done: u64) -> bool {
+    bar.set_position(done);
+    !super::interrupt::asked()
 }

@@ -62,14 +62,16 @@ pub struct Rewritten {
 }
 
 /// Writes the dataset, or a window of it, as a new dataset. A window begins with the book that held before it.
+/// `progress` is told the rows done and says whether to go on; if not, nothing is left behind.
 ///
 /// # Errors
-/// A row that says nothing, rows that are not sorted (unless they are to be), or the system refuses.
+/// A row that says nothing, rows that are not sorted (unless they are to be), [`DatasetError::Stopped`], or the system
+/// refuses.
 pub fn rewrite(
     dataset: &Dataset,
     out: &Path,
     options: &Rewrite,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<(Manifest, Rewritten), DatasetError> {
     let old = dataset.manifest();
     let mut draft = old.draft();
@@ -133,7 +135,9 @@ pub fn rewrite(
                 None => writer.push(&message)?,
             }
         }
-        progress(first + decoded.len() as u64);
+        if !progress(first + decoded.len() as u64) {
+            return Err(DatasetError::Stopped);
+        }
     }
     if let Some(message) = carry.and_then(|carry| carry.message(walker.book())) {
         result.carried += 1;
@@ -221,14 +225,14 @@ pub enum Csv {
 /// Gives the number of lines below the header.
 ///
 /// # Errors
-/// The file exists (unless `force`), a row says nothing, or the system refuses.
+/// The file exists (unless `force`), a row says nothing, [`DatasetError::Stopped`], or the system refuses.
 pub fn to_csv(
     dataset: &Dataset,
     out: &Path,
     csv: Csv,
     window: (Option<TimestampNs>, Option<TimestampNs>),
     force: bool,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<u64, DatasetError> {
     if !force && out.try_exists().map_err(DatasetError::io("look at", out))? {
         return Err(DatasetError::Exists { path: out.to_owned() });
@@ -260,7 +264,9 @@ pub fn to_csv(
                 written.map_err(DatasetError::io("write", out))?;
             }
         }
-        progress(first + decoded.len() as u64);
+        if !progress(first + decoded.len() as u64) {
+            return Err(DatasetError::Stopped);
+        }
     }
     table.finish()
 }

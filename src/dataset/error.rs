@@ -109,6 +109,9 @@ pub enum DatasetError {
         /// What is there.
         path: PathBuf,
     },
+    /// The caller asked to stop.
+    #[error("stopped before the end")]
+    Stopped,
     /// Another process is writing the same dataset.
     #[error("{}: another process is writing this dataset", path.display())]
     Busy {

@@ -164,14 +164,15 @@ pub struct Inspection {
     pub picture: Vec<Column>,
 }
 
-/// Looks at the whole dataset. `shortest_latency_ns` is taken off the estimate of the clock offset.
+/// Looks at the whole dataset. `shortest_latency_ns` is taken off the estimate of the clock offset; `progress` is told
+/// the rows done and says whether to go on.
 ///
 /// # Errors
-/// A part of the file cannot be read or decoded.
+/// A part of the file cannot be read or decoded, or [`DatasetError::Stopped`].
 pub fn inspect(
     dataset: &Dataset,
     shortest_latency_ns: i64,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Inspection, DatasetError> {
     let mut inspector = Inspector::new(dataset);
     scan(dataset, progress, |seen| inspector.row(seen))?;

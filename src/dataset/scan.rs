@@ -121,13 +121,14 @@ impl Walker {
     }
 }
 
-/// Shows every row to `visit`; `progress` is told how many rows are done, from time to time.
+/// Shows every row to `visit`; `progress` is told from time to time how many rows are done, and says whether to
+/// go on.
 ///
 /// # Errors
-/// A part of the file cannot be read or decoded.
+/// A part of the file cannot be read or decoded, or [`DatasetError::Stopped`].
 pub(super) fn scan(
     dataset: &Dataset,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
     mut visit: impl FnMut(&Seen<'_>),
 ) -> Result<(), DatasetError> {
     let mut walker = Walker::new(dataset.manifest());
@@ -137,7 +138,9 @@ pub(super) fn scan(
         for index in 0..decoded.len() {
             visit(&walker.step(first + index as u64, &decoded.row(index)));
         }
-        progress(first + decoded.len() as u64);
+        if !progress(first + decoded.len() as u64) {
+            return Err(DatasetError::Stopped);
+        }
     }
     Ok(())
 }

@@ -80,14 +80,14 @@ pub struct Validation {
     pub findings: Vec<Finding>,
 }
 
-/// Checks a dataset from the first byte to the last.
+/// Checks a dataset from the first byte to the last; `progress` is told the rows done and says whether to go on.
 ///
 /// # Errors
-/// Only when the system refuses to read; damage is a finding.
+/// Only when the system refuses to read, or [`DatasetError::Stopped`]; damage is a finding.
 pub fn validate(
     dir: &Path,
     allowed: &BTreeSet<Check>,
-    progress: &mut dyn FnMut(u64),
+    progress: &mut dyn FnMut(u64) -> bool,
 ) -> Result<Validation, DatasetError> {
     let mut checker = Checker::default();
     match Dataset::open(dir) {
@@ -149,7 +149,7 @@ impl Checker {
     }
 
     fn unreadable(&mut self, error: DatasetError) -> Result<(), DatasetError> {
-        if error.outside().is_some() {
+        if error.outside().is_some() || matches!(error, DatasetError::Stopped) {
             return Err(error);
         }
         self.found(Check::Unreadable, None, || error.to_string());

@@ -280,3 +280,41 @@ fn a_clock_offset_can_be_written_by_the_tool_or_by_hand() {
             .contains("clock_offset_ns = 4000000\n")
     );
 }
+
+#[test]
+fn f38_an_interrupted_convert_says_so_and_leaves_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    small_dataset(&root.path().join("good"), 150_000);
+    let mut interrupted = 0;
+    for wait_ms in [20, 60, 120, 240] {
+        let child = Command::new(env!("CARGO_BIN_EXE_crossbook"))
+            .args(["dataset", "convert", "good", "out"])
+            .current_dir(root.path())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+        Command::new("bash")
+            .args(["-c", "kill -INT $0", &child.id().to_string()])
+            .status()
+            .unwrap();
+        let (code, out, err) = outcome(&child.wait_with_output().unwrap());
+        match code {
+            // Too late, or before the handler was set: the whole thing or nothing.
+            Some(0) => fs::remove_dir_all(root.path().join("out")).unwrap(),
+            Some(3) => {
+                interrupted += 1;
+                assert!(err.contains("interrupted"), "{err}");
+            }
+            None => {}
+            _ => panic!("{code:?}: {out}{err}"),
+        }
+        let left: Vec<_> = fs::read_dir(root.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["good"], "after {wait_ms} ms");
+    }
+    eprintln!("{interrupted} of 4 were caught on the way");
+}

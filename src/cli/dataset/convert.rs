@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use crossbook_engine::units::TimestampNs;
 
-use super::failed;
-use crate::cli::{Common, Outcome, progress};
+use super::{failed, step};
+use crate::cli::{Common, Outcome, interrupt, progress};
 use crate::dataset::convert::{Csv, Repair, Rewrite, rewrite, to_csv};
 use crate::dataset::reader::Dataset;
 
@@ -66,6 +66,7 @@ enum Format {
 
 /// Converts one dataset.
 pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
+    interrupt::watch();
     let from = args.from.map(nanoseconds).transpose()?;
     let to = args.to.map(nanoseconds).transpose()?;
     if let (Some(from), Some(to)) = (from, to)
@@ -84,7 +85,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     }
     let dataset = Dataset::resolve(&args.dataset, common.data_root.as_deref()).map_err(failed)?;
     let bar = progress::bar(common, dataset.manifest().counts.messages, "rows");
-    let mut step = |done| bar.set_position(done);
+    let mut step = |done| step(&bar, done);
     let csv = match args.format {
         Format::Csv => Some(Csv::Levels),
         Format::TopCsv => Some(Csv::Top),

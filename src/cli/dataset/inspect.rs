@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::failed;
-use crate::cli::{Common, Fault, Outcome, progress};
+use super::{failed, step};
+use crate::cli::{Common, Fault, Outcome, interrupt, progress};
 use crate::dataset::inspect::{Inspection, Quantiles, inspect};
 use crate::dataset::manifest::DatasetKind;
 use crate::dataset::reader::Dataset;
@@ -41,6 +41,7 @@ pub struct Args {
 
 /// Looks at each dataset.
 pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
+    interrupt::watch();
     if args.plot.is_some() && args.datasets.len() > 1 {
         anyhow::bail!("--plot draws one dataset at a time");
     }
@@ -52,7 +53,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     for name in &args.datasets {
         let dataset = Dataset::resolve(name, common.data_root.as_deref()).map_err(failed)?;
         let bar = progress::bar(common, dataset.manifest().counts.messages, "rows");
-        let result = inspect(&dataset, shortest_ns as i64, &mut |done| bar.set_position(done));
+        let result = inspect(&dataset, shortest_ns as i64, &mut |done| step(&bar, done));
         bar.finish_and_clear();
         let result = result.map_err(failed)?;
         if !common.quiet {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::failed;
-use crate::cli::{Common, Outcome, progress};
+use super::{failed, step};
+use crate::cli::{Common, Outcome, interrupt, progress};
 use crate::dataset::reader::{find, read_manifest};
 use crate::dataset::validate::{Check, Validation, reseal, validate};
 
@@ -33,6 +33,7 @@ pub struct Args {
 
 /// Checks each dataset and says what breaks, and where.
 pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
+    interrupt::watch();
     let allowed: BTreeSet<Check> = args.allow.into_iter().collect();
     let mut dirs: Vec<PathBuf> = Vec::new();
     for name in &args.datasets {
@@ -45,7 +46,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         }
         let total = read_manifest(dir).map_or(0, |manifest| manifest.counts.messages);
         let bar = progress::bar(common, total, "rows");
-        let result = validate(dir, &allowed, &mut |done| bar.set_position(done));
+        let result = validate(dir, &allowed, &mut |done| step(&bar, done));
         bar.finish_and_clear();
         let result = result.map_err(failed)?;
         if !common.quiet {

@@ -159,7 +159,7 @@ fn f30_unsorted_rows_are_refused_with_file_and_row() {
         error.contains("data.parquet: row 7: ts_recv 1070 is before 1080"),
         "{error}"
     );
-    let found = validate(&dir, &Default::default(), &mut |_| ()).unwrap();
+    let found = validate(&dir, &Default::default(), &mut |_| true).unwrap();
     let unsorted: Vec<_> = found.findings.iter().filter(|f| f.check == Check::Unsorted).collect();
     assert_eq!(unsorted.len(), 1);
     assert_eq!(unsorted[0].row, Some(7));
@@ -169,7 +169,7 @@ fn f30_unsorted_rows_are_refused_with_file_and_row() {
         repair: [Repair::Sort].into(),
         ..Rewrite::default()
     };
-    let (_, done) = rewrite(&Dataset::open(&dir).unwrap(), &mended, &options, &mut |_| ()).unwrap();
+    let (_, done) = rewrite(&Dataset::open(&dir).unwrap(), &mended, &options, &mut |_| true).unwrap();
     assert_eq!((done.messages, done.moved), (10, 1));
     assert_eq!(read(&mended, ReadOptions::default()).unwrap().0, ten_messages());
 }
@@ -194,7 +194,7 @@ fn f30_mixed_units_and_local_time_are_found_and_can_be_mended() {
             draft(),
             &[book(Kind::Snapshot, event, recv, &[(100, 5)], &[(101, 5)])],
         );
-        let found = validate(&dir, &Default::default(), &mut |_| ()).unwrap();
+        let found = validate(&dir, &Default::default(), &mut |_| true).unwrap();
         let details: Vec<_> = found.findings.iter().map(|finding| finding.detail.as_str()).collect();
         match want {
             Some(want) => assert!(!found.sound && details.iter().any(|d| d.contains(want)), "{details:?}"),
@@ -213,19 +213,19 @@ fn f30_mixed_units_and_local_time_are_found_and_can_be_mended() {
         ..Rewrite::default()
     };
     let mended = dir.with_file_name("mended");
-    let (_, done) = rewrite(&Dataset::open(&dir).unwrap(), &mended, &options, &mut |_| ()).unwrap();
+    let (_, done) = rewrite(&Dataset::open(&dir).unwrap(), &mended, &options, &mut |_| true).unwrap();
     assert_eq!(done.units, 2);
-    assert!(validate(&mended, &Default::default(), &mut |_| ()).unwrap().sound);
+    assert!(validate(&mended, &Default::default(), &mut |_| true).unwrap().sound);
 }
 
 #[test]
 fn f31_an_empty_dataset_is_a_finding() {
     let (_root, dir) = room();
     write(&dir, draft(), &[]);
-    let found = validate(&dir, &Default::default(), &mut |_| ()).unwrap();
+    let found = validate(&dir, &Default::default(), &mut |_| true).unwrap();
     assert_eq!(found.findings[0].check, Check::Empty);
     assert!(!found.sound);
-    assert!(validate(&dir, &[Check::Empty].into(), &mut |_| ()).unwrap().sound);
+    assert!(validate(&dir, &[Check::Empty].into(), &mut |_| true).unwrap().sound);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn f33_an_exchange_clock_ahead_of_ours_is_counted_and_estimated() {
     let (_, stats) = read(&dir, ReadOptions::default()).unwrap();
     assert_eq!((stats.clamped, stats.most_ahead_ns), (10, 1_265_000_000));
     let dataset = Dataset::open(&dir).unwrap();
-    let seen = inspect(&dataset, 5_000_000, &mut |_| ()).unwrap();
+    let seen = inspect(&dataset, 5_000_000, &mut |_| true).unwrap();
     assert!(seen.latency_ms.unwrap().p50 < 0.0, "as recorded, not mended in silence");
     let clock = seen.clock.unwrap();
     assert!(clock.needed);
@@ -364,7 +364,7 @@ fn f30_a_span_that_is_hours_off_is_called_a_time_zone() {
         (ts(noon), ts(noon)),
     ));
     write_manifest(&dir, &manifest).unwrap();
-    let found = validate(&dir, &Default::default(), &mut |_| ()).unwrap();
+    let found = validate(&dir, &Default::default(), &mut |_| true).unwrap();
     assert_eq!(found.counts, [(Check::Manifest, 1)].into());
     assert!(found.findings[0].detail.contains("-9 h"), "{:?}", found.findings);
 }
@@ -379,7 +379,32 @@ fn f30_the_same_row_twice_is_a_duplicate() {
         draft(),
         &[row(noon, 5), row(noon, 5), row(noon, 6), row(noon + 1, 6)],
     );
-    let found = validate(&dir, &Default::default(), &mut |_| ()).unwrap();
+    let found = validate(&dir, &Default::default(), &mut |_| true).unwrap();
     assert_eq!(found.counts, [(Check::Duplicate, 1)].into());
     assert_eq!(found.findings[0].row, Some(1));
+}
+
+#[test]
+fn a_conversion_that_is_stopped_leaves_nothing() {
+    let (root, dir) = room();
+    write(&dir, draft(), &ten_messages());
+    let dataset = Dataset::open(&dir).unwrap();
+    let stopped = [
+        rewrite(&dataset, &root.path().join("a"), &Rewrite::default(), &mut |_| false).map(drop),
+        to_csv(
+            &dataset,
+            &root.path().join("b"),
+            Csv::Levels,
+            (None, None),
+            false,
+            &mut |_| false,
+        )
+        .map(drop),
+        validate(&dir, &Default::default(), &mut |_| false).map(drop),
+        inspect(&dataset, 0, &mut |_| false).map(drop),
+    ];
+    for result in stopped {
+        assert!(matches!(result, Err(DatasetError::Stopped)), "{result:?}");
+    }
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
 }

@@ -349,6 +349,7 @@ impl Engine {
         };
         match intent {
             _ if halted && state == State::Open => self.exit(id, ExitReason::Risk, &view, now, commands, recorder)?,
+            _ if halted && state == State::Entering => self.withdraw(id, now, commands, recorder),
             Some(Intent::Exit(reason)) => self.exit(id, reason, &view, now, commands, recorder)?,
             Some(Intent::Enter(direction)) => self.enter(id, direction, &view, now, commands, recorder)?,
             Some(Intent::Withdraw) => self.withdraw(id, now, commands, recorder),

@@ -6,6 +6,7 @@ mod faults;
 mod import;
 mod lab;
 mod no_edge;
+mod real;
 mod real_import;
 mod report;
 mod synth;

@@ -1,7 +1,8 @@
 //! The L2 book of one instrument: apply, best prices, depth walk, trust.
 //!
 //! What always holds: each side is strictly sorted with its best level last, no stored quantity is zero, and a walk never
-//! goes past the price range that the last snapshot vouched for. It does not know sequence numbers: [`sync`] judges
+//! goes past the price range that is known: what the last snapshot vouched for, and what the best price of the other
+//! side has swept since. It does not know sequence numbers: [`sync`] judges
 //! those where the data enter, and tells the book of a gap by an event.
 
 pub mod sync;
@@ -118,7 +119,12 @@ impl Book {
         self.ts_event = ts_event;
         self.ts_recv = ts_recv;
         let crossed = match (self.bids.best(), self.asks.best()) {
-            (Some(bid), Some(ask)) => bid.price >= ask.price,
+            (Some(bid), Some(ask)) if bid.price < ask.price => {
+                self.bids.swept_to(ask.price);
+                self.asks.swept_to(bid.price);
+                false
+            }
+            (Some(_), Some(_)) => true,
             _ => false,
         };
         self.crossed_count += u64::from(crossed && !self.crossed);
@@ -271,6 +277,15 @@ impl<const BID: bool> Ladder<BID> {
         match self.trusted {
             Some(bound) if Self::better(bound, best.price) => None,
             _ => Some(best),
+        }
+    }
+
+    /// The other side's best has come to this price, so nothing of this side rests there or nearer: from now on all of that
+    /// is known, even where the snapshot did not reach.
+    #[inline]
+    fn swept_to(&mut self, price: Price) {
+        if self.trusted.is_some_and(|bound| Self::better(bound, price)) {
+            self.trusted = Some(price);
         }
     }
 

@@ -109,6 +109,36 @@ fn size_outside_the_snapshots_range_is_not_executable() {
 }
 
 #[test]
+fn what_the_other_side_has_swept_is_known() {
+    let mut book = snapshot(&[(100, 1), (99, 1)], &[(101, 1), (102, 1)], false);
+    // The market falls out of the bids that were seen, ...
+    update(&mut book, &[(100, 0), (99, 0), (95, 3)], &[(97, 5)]);
+    assert_eq!(book.top(), Err(Doubt::EmptySide), "98 to 96 have never been seen");
+    // ... and comes back: bids from 97 on were none when the ask stood there, and the diffs have told all since.
+    update(&mut book, &[(97, 2), (98, 7)], &[(97, 0), (101, 1)]);
+    assert_eq!(book.top().unwrap().0, level(98, 7));
+    let all = Qty::from_raw(100).unwrap();
+    assert_eq!(
+        book.walk(Side::Sell, all, None).unwrap().filled.raw(),
+        9,
+        "95 is still beyond what is known"
+    );
+    // The same on the other side; a crossed book teaches nothing.
+    update(&mut book, &[(105, 1)], &[(106, 1)]);
+    assert_eq!(book.top(), Err(Doubt::Crossed));
+    update(&mut book, &[(105, 0)], &[(101, 0), (102, 0)]);
+    assert_eq!(book.top(), Err(Doubt::EmptySide));
+    update(&mut book, &[(105, 1)], &[]);
+    update(&mut book, &[(105, 0)], &[(104, 2)]);
+    assert_eq!(book.top().unwrap(), (level(98, 7), level(104, 2)));
+    // A new snapshot begins anew.
+    let fresh = snapshot(&[(100, 1)], &[(101, 1)], false);
+    book.copy_from(&fresh);
+    update(&mut book, &[(100, 0), (98, 7)], &[]);
+    assert_eq!(book.top(), Err(Doubt::EmptySide));
+}
+
+#[test]
 fn a_walk_stops_at_the_limit() {
     let book = snapshot(&[(100, 1)], &[(101, 1), (102, 1), (103, 1)], true);
     let walk = book

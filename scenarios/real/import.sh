@@ -32,7 +32,8 @@ dataset() {
 }
 
 # Spot and USD-M perpetual, one host, raw frames. The host's clock is 1.27 s behind; each import finds that out and leaves
-# its smallest latency at the 1 ms that a host near the venue may see.
+# its smallest latency at the 1 ms that a host near the venue may see. The exchange's own book tickers become datasets
+# of their own, for comparison.
 triple() {
   local symbol
   for symbol in btcusdt ethusdt; do
@@ -43,6 +44,11 @@ triple() {
       --stream depth,trade --venue binance-usdm --min-latency-ms 1 \
       --source "nkaz001/hftbacktest, examples/usdm" --licence MIT
   done
+  dataset binance-btcusdt-quotes import "$raw/real/binance_triple_20240808/spot_btcusdt_20240808.gz" \
+    --stream bookTicker --venue binance --source "nkaz001/hftbacktest, examples/spot" --licence MIT
+  dataset binance-usdm-btcusdt-quotes import "$raw/real/binance_triple_20240808/usdm_btcusdt_20240808.gz" \
+    --stream bookTicker --venue binance-usdm --min-latency-ms 1 \
+    --source "nkaz001/hftbacktest, examples/usdm" --licence MIT
 }
 
 # Ten levels once a second at two venues, one clock. Huobi's sizes carry the noise of floats: cut at 1e-8.

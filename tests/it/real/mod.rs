@@ -2,6 +2,7 @@
 //! the datasets, `crossbook replay` runs the scenarios of `scenarios/real`. The recordings are not part of the repository:
 //! `CROSSBOOK_DATA` says where they are, and without it each test says loudly that it was skipped.
 
+mod link;
 mod parity;
 mod triple;
 
@@ -9,9 +10,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
+use crossbook::config;
 use crossbook::dataset::reader::{Dataset, ReadOptions};
+use crossbook::runner::replay::{DEFAULT_MEMORY, run_into};
+use crossbook::runner::setup::prepare;
 use crossbook_engine::book::{Book, BookSide};
 use crossbook_engine::event::{EventKind, Level};
+use crossbook_engine::instrument::RouteId;
+use crossbook_engine::records::{Recorder, SpreadPoint};
 use crossbook_engine::units::TimestampNs;
 
 /// What `import.sh` can make; each is made once for all tests.
@@ -19,7 +25,6 @@ use crossbook_engine::units::TimestampNs;
 enum Set {
     Triple,
     Link,
-    Kimchi,
     Parity,
 }
 
@@ -51,7 +56,7 @@ fn work() -> &'static Path {
 
 /// The folder of datasets with this set in it, or `None` when there are no recordings.
 fn datasets(test: &str, set: Set) -> Option<PathBuf> {
-    static MADE: [OnceLock<()>; 4] = [const { OnceLock::new() }; 4];
+    static MADE: [OnceLock<()>; 3] = [const { OnceLock::new() }; 3];
     let raw = raw(test)?;
     let out = work().join("data");
     MADE[set as usize].get_or_init(|| {
@@ -66,6 +71,26 @@ fn datasets(test: &str, set: Set) -> Option<PathBuf> {
         assert!(import.status.success(), "import.sh {set:?}: {errors}");
     });
     Some(out)
+}
+
+/// Every premium that the engine sees on a scenario's first route, in bps, by the time of the decision that saw it.
+fn premiums(data: &Path, scenario: &str, sets: &[&str]) -> Vec<(i64, f64)> {
+    struct Premiums(Vec<(i64, f64)>);
+    impl Recorder for Premiums {
+        fn spread(&mut self, point: &SpreadPoint) {
+            if point.route == RouteId(0) {
+                self.0.push((point.ts.0, point.premium.to_ratio() * 1e4));
+            }
+        }
+    }
+    let path = repository().join(format!("scenarios/real/{scenario}.toml"));
+    let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+    let scenario = config::load(&path, &sets).unwrap();
+    let mut setup = prepare(&path, &scenario, Some(data)).unwrap();
+    setup.engine.sample_ns = 1;
+    let mut premiums = Premiums(Vec::new());
+    run_into(&setup, DEFAULT_MEMORY, &mut premiums, &mut |_| true).unwrap();
+    premiums.0
 }
 
 /// What a run left.
@@ -144,12 +169,6 @@ struct Top {
     ask: Level,
     /// Whether the engine would price it.
     priced: bool,
-}
-
-impl Top {
-    fn mid(&self) -> f64 {
-        (self.bid.price.to_f64() + self.ask.price.to_f64()) / 2.0
-    }
 }
 
 /// The engine's book after each book message of a dataset, as a replay reads it. A crossed one fails the test.

@@ -7,7 +7,7 @@ use crossbook::dataset::message::Message;
 use crossbook::dataset::reader::read_manifest;
 use crossbook_engine::event::Kind;
 
-use super::{Set, as_of, datasets, raw, replay, statistics, tops};
+use super::{Set, Top, as_of, datasets, premiums, raw, replay, statistics, tops};
 
 #[derive(Default)]
 struct Collected(BTreeMap<String, Vec<Message>>);
@@ -53,7 +53,8 @@ fn the_replayed_books_show_the_exchanges_own_tops() {
         };
         let mut collected = Collected::default();
         import(Format::RawBinance, &[path], &options, &mut collected, &|_| ()).unwrap();
-        let (tickers, books): (Vec<_>, Vec<_>) = collected.0.into_iter().partition(|(name, _)| name.contains("ticker"));
+        let (tickers, books): (Vec<_>, Vec<_>) =
+            collected.0.into_iter().partition(|(name, _)| name.ends_with("-quotes"));
         let ([(_, tickers)], [(_, book)]) = (tickers.as_slice(), books.as_slice()) else {
             panic!("{name}: one book and one ticker");
         };
@@ -122,27 +123,45 @@ fn the_hosts_slow_clock_is_put_right() {
 }
 
 /// The premium that the engine sees, every 100 ms of local time, has the statistics that the recordings are known to have.
+/// Those were taken from the exchange's book tickers, so the same scenario is replayed over these, and over the depth.
 #[test]
 fn the_engine_sees_the_known_premium() {
     let Some(data) = datasets("the_engine_sees_the_known_premium", Set::Triple) else {
         return;
     };
-    // Sampled at every decision, so that the premium at any instant is that of the newest sample.
-    let run = replay(&data, "binance-spot-usdm-btc", &["report.sample_s=0.001"]);
-    let samples: Vec<(i64, f64)> = run
-        .columns("spread", ["ts_ns", "premium_bps"])
-        .iter()
-        .map(|[ts, bps]| (ts.parse().unwrap(), bps.parse().unwrap()))
-        .collect();
-    // The known figures are of the span that all three recordings of that minute share: from the third one's snapshot.
-    let (from, to) = (1_723_161_256_609_369_665, 1_723_161_599_833_492_584);
-    let premiums: Vec<f64> = (from..=to)
-        .step_by(100_000_000)
-        .map(|at| as_of(&samples, |sample| sample.0, at).unwrap().1)
-        .collect();
-    let [mean, sd, least, most] = statistics(&premiums);
-    let printed = format!("{} {mean:.3} {sd:.3} {least:.3} {most:.3}", premiums.len());
-    assert_eq!(printed, "3433 -3.683 0.571 -8.061 0.598");
+    // The span that all three recordings of these minutes share: from the third one's first ticker on.
+    let grid = || (0..3_433).map(|step| 1_723_161_256_207_640_365 + step * 100_000_000);
+    let printed = |premiums: &[f64]| statistics(premiums).map(|figure| format!("{figure:.3}"));
+    let engine = |sets: &[&str]| -> Vec<f64> {
+        let seen = premiums(&data, "binance-spot-usdm-btc", sets);
+        grid()
+            .map(|at| as_of(&seen, |sample| sample.0, at).unwrap().1)
+            .collect()
+    };
+    let quotes = engine(&["datasets=[\"binance-btcusdt-quotes\", \"binance-usdm-btcusdt-quotes\"]"]);
+    assert_eq!(printed(&quotes), ["-3.683", "0.571", "-8.061", "0.598"]);
+
+    // Over the depth: what the books show at each instant, and what the engine makes of it. They differ only where the engine
+    // does not price a book whose market has just left the snapshot's levels; it then holds the value before.
+    let [perpetual, spot] = ["binance-usdm-btcusdt", "binance-btcusdt"].map(|name| tops(&data, name));
+    let mid = |top: &Top| top.bid.price.to_f64() + top.ask.price.to_f64();
+    let depth = engine(&[]);
+    let (mut shown, mut held) = (Vec::new(), 0);
+    for (at, engine) in grid().zip(&depth) {
+        let [a, b] = [&perpetual, &spot].map(|tops| as_of(tops, |top| top.ts_recv.0, at).unwrap());
+        let premium = (mid(a) / mid(b) - 1.0) * 1e4;
+        shown.push(premium);
+        if a.priced && b.priced {
+            assert!((premium - engine).abs() < 1e-4, "{at}: {premium} {engine}");
+        } else {
+            held += 1;
+        }
+    }
+    assert_eq!(printed(&shown), ["-3.683", "0.581", "-9.687", "-0.756"]);
+    assert_eq!(
+        (printed(&depth), held),
+        (["-3.684", "0.574", "-8.755", "-1.775"].map(str::to_owned), 7)
+    );
 }
 
 const FREE: [&str; 2] = ["venues.binance.taker_fee_bps=0", "venues.binance-usdm.taker_fee_bps=0"];

@@ -139,12 +139,13 @@ impl Trip {
             // All fills of an order's leg go one way, so the sign of its cash is the sign of the flow.
             let sign = i128::from(part.cash.signum());
             let at_mid = sign * matched * i128::from(mids[leg]);
-            self.mid_cash[leg] += at_mid;
-            self.premium += at_mid / i128::from(SCALE) * i128::from(rates[leg]);
+            let in_base = (at_mid / i128::from(SCALE)).checked_mul(i128::from(rates[leg]));
+            grow(&mut self.mid_cash[leg], Some(at_mid))?;
+            grow(&mut self.premium, in_base)?;
             // Of an order that filled more than was matched only that share counts; the rest is legging.
             let share = matched.min(i128::from(part.qty));
-            let cash = i128::from(part.cash) * i128::from(SCALE) * share / i128::from(part.qty);
-            self.slippage[leg] += sign * share * i128::from(mids[leg]) - cash;
+            let cash = share_of(part.cash, share, part.qty);
+            grow(&mut self.slippage[leg], Some(sign * share * i128::from(mids[leg]) - cash))?;
         }
         self.parts = [Part::default(); 2];
         self.before = held.raw();
@@ -175,14 +176,17 @@ impl Trip {
     ) -> Result<RoundTrip, Overflow> {
         let rate = [i128::from(rates.0), i128::from(rates.1)];
         let one = i128::from(SCALE);
-        let total = |of: [i128; 2]| of[0] * rate[0] + of[1] * rate[1];
+        let total = |of: [i128; 2]| {
+            let parts = of[0].checked_mul(rate[0]).zip(of[1].checked_mul(rate[1]));
+            parts.and_then(|(a, b)| a.checked_add(b)).ok_or(Overflow)
+        };
         // In 1e-8 of the base currency, each rounded down once.
-        let cash = total([i128::from(self.cash[0]), i128::from(self.cash[1])]).div_euclid(one);
+        let cash = total([i128::from(self.cash[0]), i128::from(self.cash[1])])?.div_euclid(one);
         let pnl = cash - i128::from(self.fees);
         let premium = self.premium.div_euclid(one);
-        let at_mid = total([self.mid_cash[0] / one, self.mid_cash[1] / one]).div_euclid(one);
+        let at_mid = total([self.mid_cash[0] / one, self.mid_cash[1] / one])?.div_euclid(one);
         let fx = at_mid - premium;
-        let slippage = total([self.slippage[0] / one, self.slippage[1] / one]).div_euclid(one);
+        let slippage = total([self.slippage[0] / one, self.slippage[1] / one])?.div_euclid(one);
         let rest = premium + fx - slippage - i128::from(self.fees) - pnl;
         // Without unequal legs the rest is only what the roundings above left.
         let (slippage, legging) = if self.unwound {
@@ -212,6 +216,19 @@ impl Trip {
             },
         })
     }
+}
+
+/// `cash * share / qty` in 1e-16 of the quote currency, towards zero. In this order no product outgrows 128 bits, however
+/// cheap the coin and large its quantity.
+fn share_of(cash: i64, share: i128, qty: i64) -> i128 {
+    let (qty, one) = (i128::from(qty), i128::from(SCALE));
+    let product = i128::from(cash) * share;
+    product / qty * one + product % qty * one / qty
+}
+
+fn grow(sum: &mut i128, value: Option<i128>) -> Result<(), Overflow> {
+    *sum = value.and_then(|value| sum.checked_add(value)).ok_or(Overflow)?;
+    Ok(())
 }
 
 fn add(sum: &mut i64, value: i64) -> Result<(), Overflow> {

@@ -561,6 +561,13 @@ impl Engine {
         let seen = self.seen(id, close, premium, view, now);
         let qty = [route.exit_qty(Leg::A), route.exit_qty(Leg::B)];
         self.counts.exits += 1;
+        if !(self.is_leg_tradeable(a, qty[0], view.mids.0)? && self.is_leg_tradeable(b, qty[1], view.mids.1)?) {
+            // Closing the one leg that can be closed would only open the pair again.
+            let trip = self.routes[id.index()].abandon(reason, seen, seen.rates)?;
+            self.after_settling(id, trip, now, recorder);
+            self.reset_timer();
+            return Ok(());
+        }
         self.absorb_decision(Tag::Exit, id, reason as i64, route.held(), &seen);
         let (side_a, side_b) = entry_sides(direction);
         self.routes[id.index()].exiting(reason, seen);

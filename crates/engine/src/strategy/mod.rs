@@ -586,6 +586,9 @@ impl Route {
         self.due = TimestampNs::MAX;
         self.position = [0; 2];
         let reason = self.leaving.take().unwrap_or(ExitReason::BrokenEntry);
+        if self.position[0].unsigned_abs() != self.position[1].unsigned_abs() {
+            self.trip.left_over();
+        }
         if self.trip.is_empty() {
             return Ok(None); // neither leg of the entry filled
         }
@@ -599,6 +602,25 @@ impl Route {
                 State::Flat | State::Halted | State::Entering | State::Exiting => TimestampNs::MAX,
                 State::Open | State::Unwinding => now.plus(self.config.strategy.leg_timeout_ns),
             };
+        self.close(now, rates)
+    }
+
+    /// What is held is too small for one of the venues to close: it stays in the inventory and the route moves on.
+    ///
+    /// # Errors
+    /// [`Overflow`] when a sum does not fit.
+    pub fn abandon(
+        &mut self,
+        reason: ExitReason,
+        seen: Seen,
+        rates: (i64, i64),
+    ) -> Result<Option<RoundTrip>, Overflow> {
+        self.leaving = Some(reason);
+        self.trip.begin_exit(seen, self.held());
+        self.close(seen.ts, rates)
+    }
+
+    fn close(&mut self, now: TimestampNs, rates: (i64, i64)) -> Result<Option<RoundTrip>, Overflow> {
         }
     }
 }

@@ -101,6 +101,11 @@ impl Trip {
         !self.any
     }
 
+    /// Something of one leg stays in the inventory: what it cost, or brought, belongs to legging.
+    pub(super) fn left_over(&mut self) {
+        self.unwound = true;
+    }
+
     pub(super) fn filled(&mut self, role: Role, fill: &LegFill) -> Result<(), Overflow> {
         let leg = fill.leg as usize;
         let cash = match fill.side {

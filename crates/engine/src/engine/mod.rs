@@ -352,7 +352,8 @@ impl Engine {
             _ if halted && state == State::Entering => self.withdraw(id, now, commands, recorder),
             Some(Intent::Exit(reason)) => self.exit(id, reason, &view, now, commands, recorder)?,
             Some(Intent::Enter(direction)) => self.enter(id, direction, &view, now, commands, recorder)?,
-            Some(Intent::Withdraw) => self.withdraw(id, now, commands, recorder),
+            _ if halted && state == State::Entering => self.time_out(id, now, commands, recorder),
+            Some(Intent::Withdraw) => self.time_out(id, now, commands, recorder),
             Some(Intent::Repair { .. } | Intent::Hedge { .. }) | None => {
                 if self.watches[id.index()].refused.is_some() && state == State::Flat {
                     self.watches[id.index()].refused = None;
@@ -365,7 +366,7 @@ impl Engine {
         Ok(())
     }
 
-    /// A route's timer has come and nothing else was to be done: take back what still rests, and look again later.
+    /// Takes back what still rests; if the route's timer had come, it is looked at again later.
     fn time_out(&mut self, id: RouteId, now: TimestampNs, commands: &mut Vec<Command>, recorder: &mut impl Recorder) {
         self.withdraw(id, now, commands, recorder);
         self.routes[id.index()].snooze(now);
@@ -560,7 +561,6 @@ impl Engine {
         let premium = Bps::from_ratio(view.tops.premium_ratio());
         let seen = self.seen(id, close, premium, view, now);
         let qty = [route.exit_qty(Leg::A), route.exit_qty(Leg::B)];
-        self.counts.exits += 1;
         if !(self.is_leg_tradeable(a, qty[0], view.mids.0)? && self.is_leg_tradeable(b, qty[1], view.mids.1)?) {
             // Closing the one leg that can be closed would only open the pair again.
             let trip = self.routes[id.index()].abandon(reason, seen, seen.rates)?;
@@ -568,6 +568,7 @@ impl Engine {
             self.reset_timer();
             return Ok(());
         }
+        self.counts.exits += 1;
         self.absorb_decision(Tag::Exit, id, reason as i64, route.held(), &seen);
         let (side_a, side_b) = entry_sides(direction);
         self.routes[id.index()].exiting(reason, seen);
@@ -666,7 +667,11 @@ impl Engine {
                 };
                 self.send(id, ticket, now, commands, recorder);
             }
-            _ => self.routes[id.index()].hedge_too_small(now),
+            _ => {
+                if self.routes[id.index()].cannot_hedge(now).is_some() {
+                    self.time_out(id, now, commands, recorder);
+                }
+            }
         }
         self.reset_timer();
         Ok(())
@@ -864,7 +869,7 @@ impl Engine {
             ts_report: Some(now),
         });
         let rates = self.leg_rates(order.route);
-        let trip = self.routes[order.route.index()].finished(order.leg, now, rates)?;
+        let trip = self.routes[order.route.index()].finished(order.leg, report.status, now, rates)?;
         self.after_settling(order.route, trip, now, recorder);
         self.reset_timer();
         Ok(())

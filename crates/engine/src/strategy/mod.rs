@@ -8,7 +8,7 @@ mod trip;
 
 use crate::book::Book;
 use crate::instrument::{InstrumentId, Side};
-use crate::order::{Leg, Role};
+use crate::order::{Leg, OrderStatus, Role};
 use crate::records::{Direction, ExitReason, RoundTrip};
 use crate::spread::{Executable, FairModel, FairPremium, FillModel, Tops, entry_sides, executable};
 use crate::units::{Amount, Bps, Overflow, Price, Qty, TimestampNs};
@@ -468,14 +468,16 @@ impl Route {
         self.due = self.deadline().max(now.plus(1));
     }
 
-    /// What a resting entry has filled is too little for the other venue: wait for more, or mend it when no more can come.
-    pub fn hedge_too_small(&mut self, now: TimestampNs) {
+    /// What a resting entry has filled cannot be hedged now (too little, or no book): wait for more until the timeout, take
+    /// the rest back then, and mend it when no more can come.
+    pub fn cannot_hedge(&mut self, now: TimestampNs) -> Option<Intent> {
         if self.pending == [0; 2] {
             self.state = State::Unwinding;
             self.due = now;
-        } else {
-            self.due = self.deadline().max(now.plus(1));
+            return None;
         }
+        self.due = self.deadline();
+        (self.due <= now).then_some(Intent::Withdraw)
     }
 
     fn deadline(&self) -> TimestampNs {
@@ -526,9 +528,16 @@ impl Route {
         self.trip.filled(role, fill)
     }
 
-    /// Part of a resting order has filled: what it needs on the other leg is looked at now.
+    /// The leg that hedges a resting entry, while one is being made.
+    fn hedging_leg(&self) -> Option<usize> {
+        let maker = self.config.strategy.maker.filter(|_| self.state == State::Entering)?;
+        Some(1 - maker as usize)
+    }
+
+    /// Part of a resting order has filled: what it needs on the other leg is looked at now, or when the hedge that is on
+    /// its way has been heard of.
     pub fn partly_filled(&mut self, now: TimestampNs) {
-        if self.state == State::Entering && self.config.strategy.maker.is_some() {
+        if self.hedging_leg().is_some_and(|hedge| self.pending[hedge] == 0) {
             self.due = now;
         }
     }
@@ -537,14 +546,22 @@ impl Route {
     ///
     /// # Errors
     /// [`Overflow`] when a sum does not fit.
-    pub fn finished(&mut self, leg: Leg, now: TimestampNs, rates: (i64, i64)) -> Result<Option<RoundTrip>, Overflow> {
+    pub fn finished(
+        &mut self,
+        leg: Leg,
+        status: OrderStatus,
+        now: TimestampNs,
+        rates: (i64, i64),
+    ) -> Result<Option<RoundTrip>, Overflow> {
         self.pending[leg as usize] = self.pending[leg as usize].saturating_sub(1);
         let excess = self.excess();
-        if self.state == State::Entering && self.config.strategy.maker.is_some() && !excess.is_zero() {
-            let hedged = self.config.strategy.maker != Some(leg);
-            if !(hedged && self.pending == [0; 2]) {
+        if let Some(hedge) = self.hedging_leg().filter(|_| !excess.is_zero()) {
+            let fell_short = leg as usize == hedge && status != OrderStatus::Filled;
+            if !(fell_short && self.pending == [0; 2]) {
                 // More has filled than is hedged, or on its way to be.
-                self.due = now;
+                if self.pending[hedge] == 0 {
+                    self.due = now;
+                }
                 return Ok(None);
             }
         }
@@ -569,6 +586,9 @@ impl Route {
 
     fn settle(&mut self, now: TimestampNs, rates: (i64, i64)) -> Result<Option<RoundTrip>, Overflow> {
         self.trip.end_episode(self.held())?;
+        if self.position[0].unsigned_abs() != self.position[1].unsigned_abs() {
+            self.trip.left_over();
+        }
         self.repairs = 0;
         if !self.held().is_zero() {
             self.state = State::Open;
@@ -582,26 +602,6 @@ impl Route {
             };
             return Ok(None);
         }
-        self.state = State::Flat;
-        self.due = TimestampNs::MAX;
-        self.position = [0; 2];
-        let reason = self.leaving.take().unwrap_or(ExitReason::BrokenEntry);
-        if self.position[0].unsigned_abs() != self.position[1].unsigned_abs() {
-            self.trip.left_over();
-        }
-        if self.trip.is_empty() {
-            return Ok(None); // neither leg of the entry filled
-        }
-        self.trip.close(self.direction, reason, now, rates).map(Some)
-    }
-
-    /// The timer that [`Route::due`] announced has been looked at and nothing could be done: look again later.
-    pub fn snooze(&mut self, now: TimestampNs) {
-        if self.due <= now {
-            self.due = match self.state {
-                State::Flat | State::Halted | State::Entering | State::Exiting => TimestampNs::MAX,
-                State::Open | State::Unwinding => now.plus(self.config.strategy.leg_timeout_ns),
-            };
         self.close(now, rates)
     }
 
@@ -621,6 +621,23 @@ impl Route {
     }
 
     fn close(&mut self, now: TimestampNs, rates: (i64, i64)) -> Result<Option<RoundTrip>, Overflow> {
+        self.state = State::Flat;
+        self.due = TimestampNs::MAX;
+        self.position = [0; 2];
+        let reason = self.leaving.take().unwrap_or(ExitReason::BrokenEntry);
+        if self.trip.is_empty() {
+            return Ok(None); // neither leg of the entry filled
+        }
+        self.trip.close(self.direction, reason, now, rates).map(Some)
+    }
+
+    /// The timer that [`Route::due`] announced has been looked at and nothing could be done: look again later.
+    pub fn snooze(&mut self, now: TimestampNs) {
+        if self.due <= now {
+            self.due = match self.state {
+                State::Flat | State::Halted | State::Entering | State::Exiting => TimestampNs::MAX,
+                State::Open | State::Unwinding => now.plus(self.config.strategy.leg_timeout_ns),
+            };
         }
     }
 }

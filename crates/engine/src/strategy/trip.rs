@@ -150,7 +150,10 @@ impl Trip {
             // Of an order that filled more than was matched only that share counts; the rest is legging.
             let share = matched.min(i128::from(part.qty));
             let cash = share_of(part.cash, share, part.qty);
-            grow(&mut self.slippage[leg], Some(sign * share * i128::from(mids[leg]) - cash))?;
+            grow(
+                &mut self.slippage[leg],
+                Some(sign * share * i128::from(mids[leg]) - cash),
+            )?;
         }
         self.parts = [Part::default(); 2];
         self.before = held.raw();

@@ -7,3 +7,4 @@
 mod dsl;
 mod exits;
 mod legs;
+mod maker;

@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod dataset;
+mod determinism;
 mod faults;
 mod import;
 mod lab;

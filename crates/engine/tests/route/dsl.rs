@@ -20,7 +20,6 @@ pub const KRW: CurrencyId = CurrencyId(0);
 pub const USDT: CurrencyId = CurrencyId(1);
 pub const BTC: CurrencyId = CurrencyId(2);
 pub const ETH: CurrencyId = CurrencyId(3);
-pub const BNB: CurrencyId = CurrencyId(4);
 
 /// The venue of A and the venue of B.
 pub const HOME: VenueId = VenueId(0);

@@ -6,5 +6,9 @@
 
 mod dsl;
 mod exits;
+mod fx;
 mod legs;
 mod maker;
+mod many;
+mod sizing;
+mod venues;

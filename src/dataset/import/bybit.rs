@@ -15,10 +15,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::capture::Line;
+use super::diff_book::DiffBook;
 use super::error::{ImportError, Place};
+use super::frames::{Fate, read_capture};
 use super::input::Input;
 use super::output::{Channel, Output, Stream, Traits};
-use super::venue_book::{DiffBook, Fate, read_capture};
 use super::{Importer, Options};
 use crate::dataset::manifest::EventTime;
 use crate::dataset::message::Message;

@@ -5,11 +5,14 @@
 //! are exact or refused, and bad input stops the import with the file, the line and what is allowed. Only broken frames
 //! of raw captures are put aside instead, and counted.
 
+mod binance_capture;
 mod binance_public;
 mod bybit;
 mod capture;
+mod diff_book;
 mod error;
 mod folder;
+mod frames;
 mod fx;
 mod hftbacktest;
 mod input;
@@ -22,7 +25,7 @@ mod tardis;
 #[cfg(test)]
 mod tests;
 pub mod time;
-mod venue_book;
+mod upbit_capture;
 mod wide;
 
 use std::io::Read;
@@ -219,8 +222,8 @@ pub fn importer<'a>(format: Format, options: &'a Options) -> Result<Box<dyn Impo
             Box::new(binance_public::BinancePublic::new(format, options))
         }
         Format::Hftbacktest => Box::new(hftbacktest::Hftbacktest::new(options)?),
-        Format::RawBinance => Box::new(venue_book::BinanceCapture::new(options)),
-        Format::RawUpbit => Box::new(venue_book::UpbitCapture::new(options)),
+        Format::RawBinance => Box::new(binance_capture::BinanceCapture::new(options)),
+        Format::RawUpbit => Box::new(upbit_capture::UpbitCapture::new(options)),
         Format::RawBybit => Box::new(bybit::BybitCapture::new(options)),
         Format::WideCsv => Box::new(wide::WideCsv::new(options)),
         Format::JsonlSnapshots => Box::new(jsonl::JsonlSnapshots::new(options)),

@@ -9,6 +9,7 @@ pub mod progress;
 pub mod replay;
 pub mod verify;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -87,6 +88,27 @@ pub fn run_dir_error(error: crate::sink::RunDirError) -> anyhow::Error {
     }
 }
 
+/// Prints a line to standard output. A reader that has gone away (`crossbook … | head`) is no reason to fail: what was
+/// asked for is done and on disk.
+macro_rules! say {
+    ($($arg:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($arg)*);
+    }};
+}
+pub(crate) use say;
+
+/// The error with those of its causes that it does not quote itself.
+fn say_error(error: &anyhow::Error) {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    let _ = writeln!(std::io::stderr(), "error: {}", text.trim_end());
+}
+
 /// Parses the arguments, runs the command, prints errors, and gives the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -100,7 +122,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::No) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            say_error(&error);
             match error.chain().find_map(|cause| cause.downcast_ref::<Fault>()) {
                 Some(Fault::Interrupted) => ExitCode::from(3),
                 Some(Fault::Outside { .. }) => ExitCode::from(4),

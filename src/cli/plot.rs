@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{Common, Fault, Outcome, run_dir_error};
+use super::{Common, Fault, Outcome, run_dir_error, say};
 use crate::report::{self, Formats, Run, Summary};
 use crate::sink::file::write_whole;
 use crate::sink::run_dir;
@@ -109,7 +109,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     }
     if !common.quiet && !common.json {
         for path in &written {
-            println!("{}", path.display());
+            say!("{}", path.display());
         }
     }
     if common.json {
@@ -122,7 +122,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
                 .map(|(run, path)| Summary::new(run, path))
                 .collect(),
         };
-        println!("{}", serde_json::to_string(&printed)?);
+        say!("{}", serde_json::to_string(&printed)?);
     }
     Ok(Outcome::Done)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use crossbook_engine::replay::ReplayError;
 
-use super::{Common, Fault, Outcome, interrupt, progress, run_dir_error};
+use super::{Common, Fault, Outcome, interrupt, progress, run_dir_error, say};
 use crate::config;
 use crate::dataset::DatasetError;
 use crate::report::{self, Formats, Run, Summary};
@@ -108,10 +108,10 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         .map_err(run_dir_error)?;
     if !common.quiet {
         print(&run);
-        println!("written to {}", out_dir.display());
+        say!("written to {}", out_dir.display());
     }
     if common.json {
-        println!("{}", serde_json::to_string(&Summary::new(&run, &out_dir))?);
+        say!("{}", serde_json::to_string(&Summary::new(&run, &out_dir))?);
     }
     Ok(Outcome::Done)
 }
@@ -134,35 +134,40 @@ fn print(run: &Run) {
     let currency = &run.meta.base_currency;
     let money = |amount: report::Money| format!("{} {currency}", report::plots::number(amount.to_f64(), 2));
     let optional = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.2}"));
-    println!(
+    say!(
         "{}  ({} {}, seed {})",
-        run.run_id, run.meta.scenario, run.meta.version, run.meta.seed
+        run.run_id,
+        run.meta.scenario,
+        run.meta.version,
+        run.meta.seed
     );
     for warning in &run.meta.warnings {
-        println!("  note: {warning}");
+        say!("  note: {warning}");
     }
     if let Some(window) = run.meta.window {
         let utc = crate::report::plots::utc;
-        println!("  window       {} to {} UTC", utc(window.from), utc(window.to));
+        say!("  window       {} to {} UTC", utc(window.from), utc(window.to));
     }
     let rate = if run.seconds > 0.0 {
         run.meta.rows as f64 / run.seconds / 1e6
     } else {
         0.0
     };
-    println!(
+    say!(
         "  replayed     {} messages, {} rows in {:.2} s ({rate:.1} M rows/s)",
-        run.meta.events, run.meta.rows, run.seconds
+        run.meta.events,
+        run.meta.rows,
+        run.seconds
     );
-    println!(
+    say!(
         "  pnl          {}   against holding {}",
         money(statistics.pnl),
         money(statistics.pnl_vs_hold)
     );
     if statistics.round_trips == 0 {
-        println!("  round trips  none");
+        say!("  round trips  none");
     } else {
-        println!(
+        say!(
             "  round trips  {}, {} won ({})",
             statistics.round_trips,
             statistics.wins,
@@ -172,16 +177,16 @@ fn print(run: &Run) {
         );
     }
     if let Some(fees) = statistics.fees {
-        println!("  fees         {}", money(fees));
+        say!("  fees         {}", money(fees));
     }
-    println!(
+    say!(
         "  sharpe       {} (standard error {})   sortino {}",
         optional(statistics.sharpe),
         optional(statistics.sharpe_error),
         optional(statistics.sortino)
     );
     if let Some(fall) = &statistics.drawdown {
-        println!("  drawdown     {}", money(fall.amount));
+        say!("  drawdown     {}", money(fall.amount));
     }
-    println!("  digest       {}", run.meta.digest);
+    say!("  digest       {}", run.meta.digest);
 }

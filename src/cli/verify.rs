@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::replay::explain;
-use super::{Common, Outcome, interrupt, progress, run_dir_error};
+use super::{Common, Outcome, interrupt, progress, run_dir_error, say};
 use crate::config;
 use crate::runner::replay::{DEFAULT_MEMORY, run as run_scenario};
 use crate::sink::run_dir;
@@ -90,12 +90,12 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     let verified = differences.is_empty();
     if !common.quiet {
         match verified {
-            true => println!(
+            true => say!(
                 "{}: the same in every decision, digest {}",
                 args.run.display(),
                 again.meta.digest
             ),
-            false => println!("{}: differs in: {}", args.run.display(), differences.join("; ")),
+            false => say!("{}: differs in: {}", args.run.display(), differences.join("; ")),
         }
     }
     if common.json {
@@ -106,7 +106,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
             recorded_digest: recorded.meta.digest,
             differences,
         };
-        println!("{}", serde_json::to_string(&printed)?);
+        say!("{}", serde_json::to_string(&printed)?);
     }
     Ok(if verified { Outcome::Done } else { Outcome::No })
 }

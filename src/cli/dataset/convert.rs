@@ -6,7 +6,7 @@ use anyhow::Context;
 use crossbook_engine::units::TimestampNs;
 
 use super::{failed, step};
-use crate::cli::{Common, Outcome, interrupt, progress};
+use crate::cli::{Common, Outcome, interrupt, progress, say};
 use crate::dataset::convert::{Csv, Repair, Rewrite, rewrite, to_csv};
 use crate::dataset::reader::Dataset;
 
@@ -127,10 +127,10 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     };
     bar.finish_and_clear();
     if !common.quiet {
-        println!("{}: {text}", args.out.display());
+        say!("{}: {text}", args.out.display());
     }
     if common.json {
-        println!("{json}");
+        say!("{json}");
     }
     Ok(Outcome::Done)
 }

@@ -7,7 +7,7 @@ use crossbook_engine::book::sync::SequenceRule;
 use crossbook_engine::units::{Amount, Price, Qty};
 
 use super::failed;
-use crate::cli::{Common, Fault, Outcome, interrupt, progress};
+use crate::cli::{Common, Fault, Outcome, interrupt, progress, say};
 use crate::dataset::DatasetError;
 use crate::dataset::import::time::parse_zone;
 use crate::dataset::import::{
@@ -183,7 +183,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         print_report(&report);
     }
     if common.json {
-        println!("{}", as_json(format, &report));
+        say!("{}", as_json(format, &report));
     }
     Ok(Outcome::Done)
 }
@@ -365,10 +365,10 @@ fn print_report(report: &Report) {
         let span = manifest.span.as_ref().map_or(String::new(), |span| {
             format!(", {} to {}", span.first_recv, span.last_recv)
         });
-        println!("{}: {} messages{span}", made.dir.display(), manifest.counts.messages);
+        say!("{}: {} messages{span}", made.dir.display(), manifest.counts.messages);
         match (made.min_latency_ns, manifest.clock_offset_ns) {
-            (Some(least), 0) => println!("  smallest latency {:.3} ms", least as f64 / 1e6),
-            (Some(least), offset) => println!(
+            (Some(least), 0) => say!("  smallest latency {:.3} ms", least as f64 / 1e6),
+            (Some(least), offset) => say!(
                 "  clock offset {:.3} ms: the smallest raw latency was {:.3} ms",
                 offset as f64 / 1e6,
                 least as f64 / 1e6
@@ -377,7 +377,7 @@ fn print_report(report: &Report) {
         }
     }
     let account = &report.account;
-    println!(
+    say!(
         "received {} = applied {} + ignored {} + quarantined {}",
         account.received,
         account.applied,
@@ -385,13 +385,13 @@ fn print_report(report: &Report) {
         account.quarantined
     );
     if !account.ignored.is_empty() {
-        println!("  ignored: {}", describe(account));
+        say!("  ignored: {}", describe(account));
     }
     if account.cut_sizes > 0 {
-        println!("  sizes cut to 1e-8: {}", account.cut_sizes);
+        say!("  sizes cut to 1e-8: {}", account.cut_sizes);
     }
     if let Some(path) = &report.quarantine {
-        println!("  quarantined: {}", path.display());
+        say!("  quarantined: {}", path.display());
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::{failed, step};
-use crate::cli::{Common, Fault, Outcome, interrupt, progress};
+use crate::cli::{Common, Fault, Outcome, interrupt, progress, say};
 use crate::dataset::inspect::{Inspection, Quantiles, inspect};
 use crate::dataset::manifest::DatasetKind;
 use crate::dataset::reader::Dataset;
@@ -68,7 +68,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         results.push(result);
     }
     if common.json {
-        println!("{}", serde_json::json!({ "datasets": results }));
+        say!("{}", serde_json::json!({ "datasets": results }));
     }
     Ok(Outcome::Done)
 }
@@ -121,50 +121,57 @@ fn write_offset(common: &Common, dataset: &Dataset, result: &Inspection) -> anyh
     manifest.clock_offset_ns = clock.offset_ns;
     write_manifest(dataset.dir(), &manifest).map_err(failed)?;
     if !common.quiet {
-        println!("  wrote {} into its dataset.toml", clock.line);
+        say!("  wrote {} into its dataset.toml", clock.line);
     }
     Ok(())
 }
 
 fn print(result: &Inspection) {
-    println!("{}: {}", result.dataset, result.market);
+    say!("{}: {}", result.dataset, result.market);
     match &result.span {
-        Some(span) => println!("  received     {} to {}", span.first_recv, span.last_recv),
-        None => println!("  received     nothing"),
+        Some(span) => say!("  received     {} to {}", span.first_recv, span.last_recv),
+        None => say!("  received     nothing"),
     }
     let kinds: Vec<String> = result
         .kinds
         .iter()
         .map(|(kind, count)| format!("{count} {kind:?}").to_lowercase())
         .collect();
-    println!(
+    say!(
         "  messages     {} ({}), {} rows",
         result.messages,
         kinds.join(", "),
         result.rows
     );
     for (reason, count) in &result.dropped {
-        println!("  left out     {count} on import: {reason}");
+        say!("  left out     {count} on import: {reason}");
     }
     if result.bad_rows + result.out_of_order_recv > 0 {
-        println!(
+        say!(
             "  BROKEN       {} rows that say nothing, {} received before the row before: see `crossbook dataset validate`",
-            result.bad_rows, result.out_of_order_recv
+            result.bad_rows,
+            result.out_of_order_recv
         );
     }
-    println!(
+    say!(
         "  sequence     {} gaps, {} old, {} before a snapshot; exchange time goes back {} times",
-        result.gaps, result.old, result.before_snapshot, result.out_of_order_event
+        result.gaps,
+        result.old,
+        result.before_snapshot,
+        result.out_of_order_event
     );
     for gap in &result.first_gaps {
-        println!(
+        say!(
             "               gap at row {} ({}): {} due, {} came",
-            gap.row, gap.at, gap.expected, gap.found
+            gap.row,
+            gap.at,
+            gap.expected,
+            gap.found
         );
     }
-    println!("  crossed      {} times", result.crossed);
+    say!("  crossed      {} times", result.crossed);
     for silence in &result.silences {
-        println!(
+        say!(
             "  silence      {:.3} s since {}",
             silence.ns as f64 / 1e9,
             silence.since
@@ -173,7 +180,7 @@ fn print(result: &Inspection) {
     quantiles("latency, ms", result.latency_ms.as_ref());
     quantiles("spread, bps", result.spread_bps.as_ref());
     let Some(clock) = &result.clock else { return };
-    println!(
+    say!(
         "  clock        fastest message: {:.3} ms (first tenth {:.3}, last tenth {:.3}); dataset.toml says {:.3}",
         clock.offset_ns as f64 / 1e6,
         clock.first_tenth_ns as f64 / 1e6,
@@ -181,21 +188,29 @@ fn print(result: &Inspection) {
         clock.manifest_ns as f64 / 1e6,
     );
     if clock.needed {
-        println!(
+        say!(
             "               {} messages arrive before they happened. Receipt minus exchange time is latency plus the offset of\n               \
              the recorder's clock, and no latency is below zero, so the offset is at most that of the fastest message.\n               \
              Put this line into dataset.toml (--write-clock-offset does it):\n               {}",
-            clock.ahead, clock.line
+            clock.ahead,
+            clock.line
         );
     }
 }
 
 fn quantiles(what: &str, quantiles: Option<&Quantiles>) {
     match quantiles {
-        Some(q) => println!(
+        Some(q) => say!(
             "  {what:<12} min {:.4}  p1 {:.4}  p50 {:.4}  p95 {:.4}  p99 {:.4}  max {:.4}  mean {:.4}  (n {})",
-            q.min, q.p1, q.p50, q.p95, q.p99, q.max, q.mean, q.count
+            q.min,
+            q.p1,
+            q.p50,
+            q.p95,
+            q.p99,
+            q.max,
+            q.mean,
+            q.count
         ),
-        None => println!("  {what:<12} none"),
+        None => say!("  {what:<12} none"),
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::failed;
-use crate::cli::{Common, Fault, Outcome, interrupt, progress};
+use crate::cli::{Common, Fault, Outcome, interrupt, progress, say};
 use crate::config::overrides;
 use crate::dataset::DatasetError;
 use crate::dataset::manifest::Manifest;
@@ -130,9 +130,9 @@ fn parse(text: &str, sets: &[String]) -> anyhow::Result<Spec> {
 
 fn report(common: &Common, spec: &Spec, manifests: &[(PathBuf, Manifest)]) {
     if !common.quiet {
-        println!("{} with seed {}:", spec.name, spec.seed);
+        say!("{} with seed {}:", spec.name, spec.seed);
         for (dir, manifest) in manifests {
-            println!(
+            say!(
                 "  {}: {} messages, {} rows, {} bytes",
                 dir.display(),
                 manifest.counts.messages,
@@ -149,7 +149,7 @@ fn report(common: &Common, spec: &Spec, manifests: &[(PathBuf, Manifest)]) {
                     "rows": manifest.counts.rows, "bytes": manifest.data.bytes, "blake3": manifest.data.blake3 })
             })
             .collect();
-        println!(
+        say!(
             "{}",
             serde_json::json!({ "name": spec.name, "seed": spec.seed, "datasets": datasets })
         );

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{failed, step};
-use crate::cli::{Common, Outcome, interrupt, progress};
+use crate::cli::{Common, Outcome, interrupt, progress, say};
 use crate::dataset::reader::{find, read_manifest};
 use crate::dataset::validate::{Check, Validation, reseal, validate};
 
@@ -61,7 +61,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
             sound: bool,
             datasets: Vec<Validation>,
         }
-        println!(
+        say!(
             "{}",
             serde_json::to_string(&Json {
                 sound,
@@ -74,7 +74,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
 
 fn print(dir: &Path, result: &Validation) {
     let verdict = if result.sound { "sound" } else { "broken" };
-    println!("{}: {verdict}, {} messages", dir.display(), result.messages);
+    say!("{}: {verdict}, {} messages", dir.display(), result.messages);
     for finding in &result.findings {
         let place = match (finding.row, &finding.ts_recv) {
             (Some(row), Some(ts)) => format!("row {row} ({ts}): "),
@@ -85,12 +85,12 @@ fn print(dir: &Path, result: &Validation) {
         } else {
             ""
         };
-        println!("  {}{allowed}: {place}{}", name(finding.check), finding.detail);
+        say!("  {}{allowed}: {place}{}", name(finding.check), finding.detail);
     }
     for (&check, &count) in &result.counts {
         let shown = result.findings.iter().filter(|finding| finding.check == check).count() as u64;
         if count > shown {
-            println!("  {}: {} more like this", name(check), count - shown);
+            say!("  {}: {} more like this", name(check), count - shown);
         }
     }
 }

@@ -46,9 +46,11 @@ pub(crate) fn apply(table: &mut Table, set: &str) -> Result<(), ConfigError> {
 fn parse_value(text: &str) -> Value {
     let line = format!("v = {text}");
     let parsed: Option<Table> = toml::from_str(&line).ok();
-    parsed
-        .and_then(|mut table| table.remove("v"))
-        .unwrap_or_else(|| Value::String(text.to_owned()))
+    match parsed.and_then(|mut table| table.remove("v")) {
+        // Instants stand as text in our files.
+        None | Some(Value::Datetime(_)) => Value::String(text.to_owned()),
+        Some(value) => value,
+    }
 }
 
 /// Splits at dots outside quotes: `instruments."upbit:KRW-BTC".lot`.
@@ -98,6 +100,8 @@ mod tests {
         assert_eq!(parse_value("15"), Value::Integer(15));
         assert_eq!(parse_value("1.5"), Value::Float(1.5));
         assert_eq!(parse_value("walk"), Value::String("walk".into()));
+        let instant = "2024-08-24T22:28:00Z";
+        assert_eq!(parse_value(instant), Value::String(instant.into()));
         assert!(matches!(parse_value("{ model = \"zero\" }"), Value::Table(_)));
     }
 }

@@ -58,3 +58,48 @@ fn the_54_known_fills_come_out_of_the_command_line() {
     println!("least quantity at the best level of a fill: {least}");
     assert!(least >= 0.01, "{least}");
 }
+
+/// With larger orders the walked fills part from the naive ones, for two reasons only: orders walk more than one level, and
+/// at 2 BTC two decisions wait until the size, not only the best level, has the spread. `docs/parity.md` explains each.
+#[test]
+fn larger_sizes_walk_levels_and_wait_for_the_size_to_have_the_spread() {
+    let test = "larger_sizes_walk_levels_and_wait_for_the_size_to_have_the_spread";
+    let Some(data) = datasets(test, Set::Parity) else {
+        return;
+    };
+    let sent = |run: &Run| {
+        let mut orders: Vec<(u64, i64)> = run
+            .columns("orders", ["order_id", "ts_sent_ns", "status"])
+            .iter()
+            .inspect(|[.., status]| assert_eq!(status, "filled"))
+            .map(|[id, ts, _]| (id.parse().unwrap(), ts.parse().unwrap()))
+            .collect();
+        orders.sort_unstable();
+        orders
+    };
+    let naive = sent(&replay(&data, "parity", &["execution.fill_model=top"]));
+    // Size, fills, net result, orders that were sent later than the naive ones and by how many ns.
+    let cases: [(&str, usize, &str, &[(u64, i64)]); 2] = [
+        ("1", 74, "3641366.80", &[]),
+        (
+            "2",
+            95,
+            "7313894.09",
+            &[(25, 21_739_641), (26, 21_739_641), (31, 91_713_619), (32, 91_713_619)],
+        ),
+    ];
+    for (size, fills, pnl, moved) in cases {
+        let run = replay(&data, "parity", &[&format!("strategy.size.quantity='{size}'")]);
+        let later: Vec<(u64, i64)> = sent(&run)
+            .iter()
+            .zip(&naive)
+            .map(|(walked, naive)| (walked.0, walked.1 - naive.1))
+            .filter(|&(_, later)| later != 0)
+            .collect();
+        let found = (
+            run.columns("fills", ["order_id"]).len(),
+            format!("{:.2}", run.money("pnl")),
+        );
+        assert_eq!((found, later.as_slice()), ((fills, pnl.to_owned()), moved), "{size}");
+    }
+}

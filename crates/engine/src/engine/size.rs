@@ -1,6 +1,7 @@
 //! How large an entry may be: the configured size, what the balances allow, what the venues take.
 
-use super::{Engine, View, leg_value};
+use super::exposure::leg_value;
+use super::{Engine, View};
 use crate::instrument::{InstrumentId, RouteId, Side, VenueKind};
 use crate::order::Leg;
 use crate::records::Direction;

@@ -88,15 +88,22 @@ pub fn run_dir_error(error: crate::sink::RunDirError) -> anyhow::Error {
     }
 }
 
-/// Prints a line to standard output. A reader that has gone away (`crossbook … | head`) is no reason to fail: what was
-/// asked for is done and on disk.
+/// Writes a line to standard output. A reader who has gone (`crossbook … | head`) is no fault: what was asked for is done
+/// and on disk. A full disk ends the program with exit code 4, when what it made is whole or under a temporary name.
 macro_rules! say {
-    ($($arg:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($arg)*);
-    }};
+    ($($arg:tt)*) => { $crate::cli::write_line(format_args!($($arg)*)) };
 }
 pub(crate) use say;
+
+fn write_line(line: std::fmt::Arguments<'_>) {
+    let written = writeln!(std::io::stdout(), "{line}");
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _ = writeln!(std::io::stderr(), "error: standard output: {error}");
+        std::process::exit(4);
+    }
+}
 
 /// The error with those of its causes that it does not quote itself.
 fn say_error(error: &anyhow::Error) {

@@ -103,6 +103,9 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     } else {
         report::files(&run, Formats::ALL).context("cannot draw")?
     };
+    if interrupt::asked() {
+        return Err(Fault::Interrupted.into());
+    }
     let out_dir = writer
         .finish(&run, &Extras { csv: args.csv, files })
         .map_err(run_dir_error)?;

@@ -192,7 +192,15 @@ impl Builder<'_> {
                 Dataset::open(&here)?
             } else {
                 found.push(name.clone());
-                Dataset::resolve(name, data_root)?
+                Dataset::resolve(name, data_root).map_err(|error| match error {
+                    DatasetError::Unknown { name, mut tried } => {
+                        if !tried.contains(&here) {
+                            tried.insert(0, here);
+                        }
+                        DatasetError::Unknown { name, tried }
+                    }
+                    other => other,
+                })?
             };
             datasets.push((name.clone(), dataset));
         }

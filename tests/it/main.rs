@@ -7,6 +7,7 @@ mod faults;
 mod import;
 mod lab;
 mod no_edge;
+mod process;
 mod real;
 mod real_import;
 mod report;

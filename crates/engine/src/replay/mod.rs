@@ -67,7 +67,7 @@ pub struct Outcome {
 }
 
 /// How many instants pass between two looks at `progress`.
-const PROGRESS_EVERY: u32 = 1 << 16;
+const PROGRESS_EVERY: u32 = 1 << 12;
 
 /// Replays the streams to their end. `progress` is asked now and then and stops the replay by answering `false`.
 ///

@@ -79,7 +79,8 @@ fn larger_sizes_walk_levels_and_wait_for_the_size_to_have_the_spread() {
     };
     let naive = sent(&replay(&data, "parity", &["execution.fill_model=top"]));
     // Size, fills, net result, orders that were sent later than the naive ones and by how many ns.
-    let cases: [(&str, usize, &str, &[(u64, i64)]); 2] = [
+    type Case<'a> = (&'a str, usize, &'a str, &'a [(u64, i64)]);
+    let cases: [Case<'_>; 2] = [
         ("1", 74, "3641366.80", &[]),
         (
             "2",

@@ -598,7 +598,8 @@ impl Route {
                     .config
                     .strategy
                     .max_hold_ns
-                    .map_or(TimestampNs::MAX, |hold| self.trip.entry.ts.plus(hold)),
+                    // Mending may have taken longer than that.
+                    .map_or(TimestampNs::MAX, |hold| self.trip.entry.ts.plus(hold).max(now)),
             };
             return Ok(None);
         }

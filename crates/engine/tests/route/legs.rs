@@ -44,6 +44,19 @@ fn what_is_missing_is_completed_at_market() {
 }
 
 #[test]
+fn a_pair_older_than_max_hold_when_it_is_whole_is_left_then_not_before() {
+    let ran = limits(converge(wide_a(0), thin_b()))
+        .strategy(|s| s.max_hold_ns = Some(50 * MS))
+        .run();
+    assert!(ran.orders()[2].ends_with("at 80"), "{:?}", ran.orders());
+    assert!(
+        ran.trips()[0].starts_with("sell_a max_hold 1: 0>80>120"),
+        "{:?}",
+        ran.trips()
+    );
+}
+
+#[test]
 fn a_collar_reaches_as_far_as_it_says() {
     // 50 bps through 100 is 100.5: the limit takes both levels, and nothing is left to mend.
     let ran = converge(wide_a(0), thin_b())

@@ -4,6 +4,7 @@
 //! The default world of [`dsl::World::pair`]: A is BTC in KRW, B is BTC in USDT, one USDT is 1,000 KRW, no fees, orders and
 //! reports take 10 ms at A and 20 ms at B. Times are milliseconds of receipt.
 
+mod attribution;
 mod dsl;
 mod exits;
 mod fx;

@@ -415,3 +415,219 @@ fn a_feed_that_is_down_prices_nothing_until_it_is_whole_again() {
     );
     assert!(idle_ms(&run, "blocked") >= 10_900, "{} ms", idle_ms(&run, "blocked"));
 }
+
+/// What each limit of the scenario file does, reached exactly or passed by the least step, or kept.
+#[test]
+fn f66_limits_in_the_scenario_refuse_what_is_beyond_them() {
+    // A leg of the entry is worth at most its notional at the mid, a little less than a million KRW.
+    let market = Market::new(21);
+    let free = market.run(&[]);
+    let qty = free.rows.orders[0].order.qty;
+    let of = |price: i128| (price * i128::from(qty.raw()) + 99_999_999) / 100_000_000;
+    // The dearer leg: A at its mid of 141,400,000 KRW, in 1e-8.
+    let value = of(141_400_000 * 100_000_000);
+    let money = |raw: i128| format!("{}.{:08}", raw / 100_000_000, raw % 100_000_000);
+    let limits = [
+        ("risk.route.max_order_notional", Reason::OrderNotional),
+        ("risk.symbol.max_exposure", Reason::SymbolExposure),
+        ("risk.global.max_exposure", Reason::TotalExposure),
+    ];
+    for (key, reason) in limits {
+        for (limit, trades) in [(value - 1, false), (value, true), (value + 1, true)] {
+            let run = market.run(&[&format!("{key}=\"{}\"", money(limit))]);
+            assert_eq!(!run.rows.orders.is_empty(), trades, "{key} = {}", money(limit));
+            assert_eq!(said(&run, reason), !trades, "{key}: {:?}", run.rows.risk);
+        }
+    }
+    // The premium of the high phase is 100 bps.
+    for (limit, trades) in [("99.9999", false), ("100", true)] {
+        let run = market.run(&[&format!("risk.route.max_abs_premium_bps={limit}")]);
+        assert_eq!(!run.rows.orders.is_empty(), trades, "{limit} bps");
+        assert_eq!(said(&run, Reason::AbnormalSpread), !trades, "{limit} bps");
+    }
+    let longer = Market::new(81);
+    let cases: [(&[&str], Reason, u64); 4] = [
+        (&["risk.route.max_trips_per_hour=2"], Reason::TripsPerHour, 2),
+        (&["risk.symbol.allow=[]"], Reason::NotAllowed, 0),
+        (
+            &["risk.symbol.max_move_bps=50", "risk.symbol.move_window_s=30"],
+            Reason::Volatility,
+            0,
+        ),
+        (
+            &[
+                "risk.route.max_consecutive_losses=1",
+                "risk.route.cooldown_s=3600",
+                "strategy.stop_bps=1",
+            ],
+            Reason::ConsecutiveLosses,
+            1,
+        ),
+    ];
+    assert_eq!(longer.run(&[]).statistics.round_trips, 4);
+    for (sets, reason, trips) in cases {
+        let run = longer.run(sets);
+        assert!(said(&run, reason), "{sets:?}: {:?}", run.rows.risk);
+        assert_eq!(run.statistics.round_trips, trips, "{sets:?}");
+    }
+    // One order a second and venue is enough for a pair; none in the same second for a second pair.
+    let sets = ["risk.venue.max_orders_per_second=1", "strategy.stop_bps=1"];
+    let times = sent(&longer.run(&sets), START);
+    for second in 0..81 {
+        let here = times.iter().filter(|at| **at / SECOND == second).count();
+        assert!(
+            here <= 4,
+            "an exit is never held back, a second entry is: {here} orders in second {second}"
+        );
+    }
+}
+
+#[test]
+fn f67_a_loss_that_reaches_its_limit_stops_all_trading() {
+    let market = Market::new(81);
+    let losing = ["strategy.stop_bps=1"];
+    let free = market.run(&losing);
+    let first = -free.rows.round_trips[0].pnl.raw();
+    assert!(
+        first > 0 && free.statistics.round_trips > 20,
+        "{}",
+        free.statistics.round_trips
+    );
+    let money = |raw: i64| format!("{}.{:08}", raw / 100_000_000, raw % 100_000_000);
+    for (key, reason) in [
+        ("risk.global.max_daily_loss", Reason::DailyLoss),
+        ("risk.global.max_drawdown", Reason::Drawdown),
+        ("risk.venue.max_daily_loss", Reason::VenueDailyLoss),
+    ] {
+        // Jumped over by the first trade, or reached by none.
+        let run = market.run(&[losing[0], &format!("{key}=\"{}\"", money(first / 2))]);
+        assert_eq!(run.statistics.round_trips, 1, "{key}");
+        assert!(said(&run, reason), "{key}: {:?}", run.rows.risk);
+        let stopped = run.rows.risk.iter().find(|record| record.reason == reason).unwrap().ts;
+        assert!(
+            run.rows
+                .orders
+                .iter()
+                .all(|record| record.order.ts_sent <= stopped
+                    || record.order.role != crossbook_engine::order::Role::Entry),
+            "{key}"
+        );
+        let run = market.run(&[losing[0], &format!("{key}=\"{}\"", money(first * 1_000))]);
+        assert_eq!(run.statistics.round_trips, free.statistics.round_trips, "{key}");
+    }
+    // Reached exactly by the first round trip: that of the venue is counted in whole round trips.
+    let run = market.run(&[losing[0], &format!("risk.venue.max_daily_loss=\"{}\"", money(first))]);
+    assert_eq!(run.statistics.round_trips, 1);
+    let run = market.run(&[
+        losing[0],
+        &format!("risk.venue.max_daily_loss=\"{}\"", money(first + 1)),
+    ]);
+    assert_eq!(run.statistics.round_trips, 2);
+}
+
+#[test]
+fn f70_a_scenario_that_does_not_fit_its_datasets_is_refused_with_file_and_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    Market::new(1).write(root);
+    let cases = [
+        ("entry_bps = 20.0", "entry = 20.0", "unknown field `entry`"),
+        ("entry_bps = 20.0", "", "missing field `entry_bps`"),
+        ("max_age_ms = 3000", "max_age = 3000", "unknown field `max_age`"),
+        ("max_age_ms = 3000", "max_age_ms = -3000", "max_age_ms"),
+        ("taker_fee_bps = 5.0", "taker_fee_bps = \"5 bps\"", "taker_fee_bps"),
+        // Venues swapped: the instrument is not there.
+        ("a = \"upbit:KRW-BTC\"", "a = \"upbit:BTCUSDT\"", "routes[0].a"),
+        ("b = \"binance:BTCUSDT\"", "b = \"upbit:KRW-BTC\"", "routes[0]"),
+        ("[venues.binance]", "[venues.binanse]", "venues.binance"),
+        ("KRW = \"50000000\"", "EUR = \"50000000\"", "venues.upbit.balances.EUR"),
+        (
+            "\", currency = \"KRW\"",
+            "\", currency = \"BTC\"",
+            "strategy.size.currency",
+        ),
+        ("source = \"rate\"", "source = \"rates\"", "fx.source"),
+        ("[\"a\", \"b\", \"rate\"]", "[\"a\", \"b\", \"c\"]", "no dataset `c`"),
+        ("[\"a\", \"b\", \"rate\"]", "[\"a\", \"b\", \"b\"]", "named twice"),
+        ("[\"a\", \"b\", \"rate\"]", "[\"a\", \"b\"]", "fx.source"),
+        ("base_currency = \"KRW\"", "base_currency = \"JPY\"", "JPY"),
+        (
+            "[risk.venue]",
+            "[risk]\nday_zone = \"Asia/Seul\"\n[risk.venue]",
+            "risk.day_zone",
+        ),
+        (
+            "[risk.venue]",
+            "[risk.global]\nmax_drawdown = \"-1\"\n[risk.venue]",
+            "risk.global.max_drawdown",
+        ),
+    ];
+    for (from, to, want) in cases {
+        let text = super::by_hand::SCENARIO.replacen(from, to, 1);
+        assert_ne!(text, super::by_hand::SCENARIO, "{from}");
+        std::fs::write(root.join("s.toml"), text).unwrap();
+        let told = lab::told(root, &["replay", "s.toml"]);
+        assert_eq!(told.code, Some(2), "{to}: {}{}", told.out, told.err);
+        assert!(told.err.contains(want), "{to}: {}", told.err);
+        assert!(
+            told.err.contains("s.toml") || want.starts_with("no dataset"),
+            "{to}: {}",
+            told.err
+        );
+        let runs = std::fs::read_dir(root.join("runs"))
+            .map(|entries| entries.count())
+            .unwrap_or(0);
+        assert_eq!(runs, 0, "{to}");
+    }
+    // Without a tick of trading: a rate is needed and there is none.
+    let text = super::by_hand::SCENARIO.replace("[\"a\", \"b\", \"rate\"]", "[\"a\", \"b\"]");
+    let start = text.find("[fx]").unwrap();
+    let end = text.find("[[routes]]").unwrap();
+    std::fs::write(root.join("s.toml"), format!("{}{}", &text[..start], &text[end..])).unwrap();
+    let told = lab::told(root, &["replay", "s.toml"]);
+    assert_eq!(told.code, Some(2));
+    assert!(told.err.contains("fx: needed"), "{}", told.err);
+}
+
+#[test]
+fn f29_a_damaged_dataset_stops_the_replay_at_its_start_and_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    Market::new(5).write(root);
+    std::fs::write(root.join("s.toml"), super::by_hand::SCENARIO).unwrap();
+    let data = root.join("b/data.parquet");
+    let whole = std::fs::read(&data).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 3] ^= 4;
+    for damaged in [
+        &whole[..whole.len() - 9],
+        &whole[..whole.len() / 2],
+        &whole[..0],
+        &flipped,
+    ] {
+        std::fs::write(&data, damaged).unwrap();
+        let told = lab::told(root, &["replay", "s.toml"]);
+        assert_eq!(told.code, Some(2), "{}", told.err);
+        assert!(told.err.contains("data.parquet"), "{}", told.err);
+    }
+    std::fs::write(&data, &whole).unwrap();
+    let manifest = root.join("b/dataset.toml");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    std::fs::write(&manifest, text.replace("BTCUSDT", "ETHUSDT")).unwrap();
+    let told = lab::told(root, &["replay", "s.toml"]);
+    assert_eq!(told.code, Some(2), "{}", told.err);
+    assert!(told.err.contains("dataset.toml"), "{}", told.err);
+    std::fs::remove_file(&data).unwrap();
+    std::fs::write(&manifest, text).unwrap();
+    let told = lab::told(root, &["replay", "s.toml"]);
+    assert!(
+        matches!(told.code, Some(2 | 4)) && told.err.contains("data.parquet"),
+        "{:?} {}",
+        told.code,
+        told.err
+    );
+    let runs = std::fs::read_dir(root.join("runs"))
+        .map(|entries| entries.count())
+        .unwrap_or(0);
+    assert_eq!(runs, 0);
+}

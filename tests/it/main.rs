@@ -1,6 +1,7 @@
 //! Tests that see crossbook from outside, in one binary: linking against polars once is dear enough.
 
 mod by_hand;
+mod cli;
 mod dataset;
 mod determinism;
 mod faults;

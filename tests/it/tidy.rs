@@ -522,3 +522,27 @@ fn every_scenario_is_accepted() {
         }
     }
 }
+
+#[test]
+fn every_test_named_in_the_reliability_page_exists() {
+    let page = fs::read_to_string(root().join("docs/reliability.md")).unwrap();
+    let sources: String = files()
+        .iter()
+        .filter(|file| file.name.ends_with(".rs"))
+        .map(|file| fs::read_to_string(&file.path).unwrap())
+        .collect();
+    // Names of tests are the only words in code quotes that have so many parts.
+    let named =
+        page.split('`').skip(1).step_by(2).filter(|name| {
+            name.matches('_').count() >= 3 && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+        });
+    let mut count = 0;
+    for name in named {
+        count += 1;
+        assert!(
+            sources.contains(&format!("fn {name}(")),
+            "docs/reliability.md names no test: {name}"
+        );
+    }
+    assert!(count > 60, "{count} tests are named");
+}

@@ -20,7 +20,9 @@ Examples:
   crossbook dataset convert binance-btcusdt levels.csv --format csv
   crossbook dataset convert binance-btcusdt top.csv --format top-csv
   crossbook dataset convert broken mended --repair sort --repair units
-  crossbook dataset convert kst utc --shift-event-hours=-9")]
+  crossbook dataset convert kst utc --shift-event-hours=-9
+
+Exit codes: 0 done, 2 bad input (says file or row), 3 interrupted (nothing is left), 4 a fault outside.")]
 pub struct Args {
     /// Folder of a dataset, or its name under the data root.
     #[arg(value_name = "DIR")]

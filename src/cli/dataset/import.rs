@@ -27,7 +27,9 @@ Examples:
   crossbook dataset import ecb.csv.gz --preset ecb --out data
   crossbook dataset import --format hftbacktest day.npz --venue binance-usdm --symbol BTCUSDT --tick 0.1 --lot 0.001 --out data
 
-Each format, its options and its limits: docs/datasets.md")]
+Each format, its options and its limits: docs/datasets.md
+
+Exit codes: 0 done, 2 bad input (says file, line or column), 3 interrupted (nothing is left), 4 a fault outside.")]
 pub struct Args {
     /// Files, read in this order as one recording; gzip, zstd and zip are read as they are.
     #[arg(required = true, value_name = "INPUT")]

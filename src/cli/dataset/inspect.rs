@@ -20,7 +20,9 @@ use crate::sink::file::write_whole;
 Examples:
   crossbook dataset inspect datasets/sample-upbit
   crossbook dataset inspect binance-btcusdt --plot spread.png
-  crossbook dataset inspect binance-btcusdt --shortest-latency-ms 0.5 --write-clock-offset")]
+  crossbook dataset inspect binance-btcusdt --shortest-latency-ms 0.5 --write-clock-offset
+
+Exit codes: 0 done, 2 no such dataset or a damaged one, 3 interrupted, 4 a fault outside.")]
 pub struct Args {
     /// Folders of datasets, or their names under the data root.
     #[arg(required = true, value_name = "DIR")]

@@ -57,7 +57,7 @@ fn a_warm_replay_allocates_nothing() {
             .collect();
         let mut streams = Streams::new(sources, 2).unwrap();
         // Seen at each call for progress: how much was allocated, and how much was traded.
-        let mut seen = Vec::with_capacity(64);
+        let mut seen = Vec::with_capacity(4096);
         replay(&mut engine, &mut sim, &mut streams, &mut NoRecorder, &mut |_| {
             seen.push(ALLOCATIONS.load(Ordering::Relaxed));
             true

@@ -5,9 +5,12 @@ use std::path::Path;
 
 use super::{Set, datasets, premiums, replay, statistics};
 
+/// A month, its minutes, and mean, deviation, least and most of its premium.
+type Month<Name> = (Name, usize, [f64; 4]);
+
 /// Minutes, mean, standard deviation, least and most of the premium in percent, by month, as the engine saw it at each
 /// minute's last books: those show both candles' closes.
-fn months(data: &Path, sets: &[&str]) -> Vec<(String, usize, [f64; 4])> {
+fn months(data: &Path, sets: &[&str]) -> Vec<Month<String>> {
     let mut closes: BTreeMap<i64, f64> = BTreeMap::new();
     for (ts, bps) in premiums(data, "kimchi-months", &[sets, &["strategy.entry_bps=5000"]].concat()) {
         closes.insert(ts.div_euclid(60_000_000_000), bps / 100.0);
@@ -23,7 +26,7 @@ fn months(data: &Path, sets: &[&str]) -> Vec<(String, usize, [f64; 4])> {
     figures.collect()
 }
 
-fn check(found: &[(String, usize, [f64; 4])], want: &[(&str, usize, [f64; 4])], tolerance: f64) {
+fn check(found: &[Month<String>], want: &[Month<&str>], tolerance: f64) {
     found
         .iter()
         .for_each(|(month, minutes, figures)| println!("{month} {minutes} {figures:.4?}"));

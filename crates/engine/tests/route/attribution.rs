@@ -170,18 +170,20 @@ fn world(moves: &[Move], rules: &Rules) -> World {
         .tape(Target::Fx, fx.fx(t + 60_000, "1000"))
 }
 
-/// Cash that fills and fees between two instants brought, at this rate, in 1e-8 KRW, rounded as a round trip does it.
-fn cash_of(ran: &Ran, from: TimestampNs, to: TimestampNs, rate: i128) -> i128 {
+/// Cash that the fills of the round trip still open brought, at this rate, in 1e-8 KRW, rounded as a round trip does it.
+fn open_cash(ran: &Ran, rate: i128) -> i128 {
+    let last = ran
+        .log
+        .trips
+        .iter()
+        .map(|trip| trip.ts_closed)
+        .max()
+        .unwrap_or(TimestampNs::MIN);
     let mut cash = [0i128; 2];
     for row in &ran.log.fills {
-        let sent = ran
-            .log
-            .sent
-            .iter()
-            .find(|order| order.id == row.fill.order)
-            .unwrap()
-            .ts_sent;
-        if sent >= from && row.ts_report <= to {
+        let order = ran.log.sent.iter().find(|order| order.id == row.fill.order).unwrap();
+        // Without latency the next entry may be sent in the very instant in which the last exit was sent and ended.
+        if order.ts_sent > last || (order.ts_sent == last && order.role == Role::Entry) {
             let signed = i128::from(row.fill.notional.raw());
             cash[row.leg as usize] += if row.fill.side == Side::Buy { -signed } else { signed };
         }
@@ -207,10 +209,11 @@ proptest! {
                 };
                 fills().filter(of_role).map(|row| row.fill.qty.raw()).sum()
             };
-            // Dust on the way in or out is legging too.
+            // Dust on the way in or out is legging too, and so is what one part of an exit leaves to the next.
             let balanced =
                 [Role::Entry, Role::Exit].iter().all(|&role| filled(Leg::A, role) == filled(Leg::B, role));
-            if !unwound && balanced {
+            let exits = ran.log.sent.iter().filter(|order| order.role == Role::Exit && within(order.ts_sent)).count();
+            if !unwound && balanced && exits <= 2 {
                 prop_assert_eq!(trip.attribution.legging.raw(), 0, "{}", trip_line(trip));
             }
             prop_assert!(fills().count() > 0);
@@ -241,15 +244,7 @@ fn check_sum(ran: &mut Ran) -> Result<(), TestCaseError> {
         .iter()
         .map(|trip| i128::from(trip.pnl.raw() + trip.attribution.fees.raw()))
         .sum();
-    // What is not in a closed round trip: the one under way, from its entry on.
-    let last = ran
-        .log
-        .trips
-        .iter()
-        .map(|trip| trip.ts_closed)
-        .max()
-        .unwrap_or(TimestampNs::MIN);
-    let open = cash_of(ran, last, TimestampNs::MAX, rate);
+    let open = open_cash(ran, rate);
     let fees_krw: i128 = ran
         .log
         .fills

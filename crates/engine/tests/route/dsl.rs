@@ -20,6 +20,7 @@ pub const KRW: CurrencyId = CurrencyId(0);
 pub const USDT: CurrencyId = CurrencyId(1);
 pub const BTC: CurrencyId = CurrencyId(2);
 pub const ETH: CurrencyId = CurrencyId(3);
+pub const SOL: CurrencyId = CurrencyId(4);
 
 /// The venue of A and the venue of B.
 pub const HOME: VenueId = VenueId(0);
@@ -82,6 +83,12 @@ impl Tape {
     pub fn push(mut self, t: i64, kind: EventKind<'_>) -> Tape {
         let recv = TimestampNs(t * MS);
         self.chunk.push(recv.plus(-self.delay), recv, kind).unwrap();
+        self
+    }
+
+    /// A message of these times.
+    pub fn exact(mut self, event: TimestampNs, recv: TimestampNs, kind: EventKind<'_>) -> Tape {
+        self.chunk.push(event, recv, kind).unwrap();
         self
     }
 

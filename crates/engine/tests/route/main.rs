@@ -5,6 +5,7 @@
 //! reports take 10 ms at A and 20 ms at B. Times are milliseconds of receipt.
 
 mod attribution;
+mod chaos;
 mod dsl;
 mod exits;
 mod fx;

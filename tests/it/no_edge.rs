@@ -4,9 +4,10 @@
 //! `CROSSBOOK_SEEDS` says over how many seeds (24 if not given); `make no-edge` runs 200 and prints the table that
 //! `docs/model.md` shows.
 
-use crossbook::dataset::synth::{PremiumSpec, Spec};
+use crossbook::dataset::synth::{PremiumSpec, Spec, TradesSpec};
 use crossbook::runner::setup::Setup;
 use crossbook_engine::records::{Recorder, RoundTrip};
+use crossbook_engine::units::Qty;
 use rayon::prelude::*;
 
 use super::lab;
@@ -47,6 +48,17 @@ const STRATEGIES: [(&str, &[&str]); 5] = [
         &["strategy.entry_bps=-60", "strategy.max_hold_s=120"],
     ),
 ];
+
+/// The same for one whose entries rest on the book of A, which asks for trades between others.
+const RESTING: (&str, &[&str]) = (
+    "EWMA fair, entry rests at A",
+    &[
+        "strategy.fair_premium={ model = \"ewma\", half_life_s = 900, warmup_s = 60 }",
+        "strategy.max_hold_s=1800",
+        "execution.entry=maker_a",
+        "execution.leg_timeout_ms=5000",
+    ],
+);
 
 /// Strategies that know where the planted premium comes back to, or learn it.
 const WITH_EDGE: [(&str, &[&str]); 2] = [
@@ -177,7 +189,13 @@ fn no_edge_no_profit_and_an_edge_is_found() {
             .map(|(name, sets)| ((*name).to_owned(), sets.to_vec()))
             .collect()
     };
+    walk.a.trades = Some(TradesSpec {
+        per_s: 1.0,
+        median_qty: Qty::parse("0.05").unwrap(),
+        sigma: 1.0,
+    });
     let mut strategies = named(&STRATEGIES);
+    strategies.extend(named(&[RESTING]));
     for (name, sets) in STRATEGIES {
         let sets = NAIVE.iter().chain(sets).copied().collect();
         strategies.push((format!("naive: {name}"), sets));
@@ -201,7 +219,7 @@ fn no_edge_no_profit_and_an_edge_is_found() {
     println!("premium: Ornstein-Uhlenbeck");
     planted.iter().for_each(Row::print);
 
-    let (honest, naive) = rows.split_at(STRATEGIES.len());
+    let (honest, naive) = rows.split_at(STRATEGIES.len() + 1);
     for row in &rows {
         assert!(row.median_trips() >= 3, "{}: too few trades to say anything", row.name);
     }

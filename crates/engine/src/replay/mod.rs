@@ -27,6 +27,12 @@ pub enum ReplayError {
     /// The matching model refused.
     #[error(transparent)]
     Sim(#[from] SimError),
+    /// The engine asks again and again to be woken at one and the same instant: a bug, stopped before it lasts for ever.
+    #[error("the engine's timer does not leave {}", now.0)]
+    Stuck {
+        /// The instant, nanoseconds since the Unix epoch.
+        now: TimestampNs,
+    },
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -66,6 +72,9 @@ pub struct Outcome {
     pub open_orders: usize,
 }
 
+/// How often a timer may be due at one instant; it takes one for each step of a route at most.
+const MAX_TIMERS: u32 = 1 << 16;
+
 /// How many instants pass between two looks at `progress`.
 const PROGRESS_EVERY: u32 = 1 << 12;
 
@@ -83,6 +92,7 @@ pub fn replay(
     let mut commands: Vec<Command> = Vec::with_capacity(16);
     let mut span: Option<(TimestampNs, TimestampNs)> = None;
     let mut until_progress = PROGRESS_EVERY;
+    let mut timers = (TimestampNs::MIN, 0);
     loop {
         let next = streams.next_recv();
         if next == TimestampNs::MAX {
@@ -108,6 +118,13 @@ pub fn replay(
             streams.take(now, |target, ts_event, event| {
                 take(engine, sim, target, ts_event, now, event)
             })?;
+        } else if timers.0 < now {
+            timers = (now, 0);
+        } else {
+            timers.1 += 1;
+            if timers.1 > MAX_TIMERS {
+                return Err(ReplayError::Stuck { now });
+            }
         }
         if engine.is_awake(now) {
             engine.decide(now, &mut commands, recorder)?;

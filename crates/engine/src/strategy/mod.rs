@@ -624,12 +624,12 @@ impl Route {
     fn close(&mut self, now: TimestampNs, rates: (i64, i64)) -> Result<Option<RoundTrip>, Overflow> {
         self.state = State::Flat;
         self.due = TimestampNs::MAX;
-        self.position = [0; 2];
+        let left = std::mem::take(&mut self.position);
         let reason = self.leaving.take().unwrap_or(ExitReason::BrokenEntry);
         if self.trip.is_empty() {
             return Ok(None); // neither leg of the entry filled
         }
-        self.trip.close(self.direction, reason, now, rates).map(Some)
+        self.trip.close(self.direction, reason, now, rates, left).map(Some)
     }
 
     /// The timer that [`Route::due`] announced has been looked at and nothing could be done: look again later.

@@ -174,13 +174,15 @@ impl Trip {
         Bps::from_ratio(((entry_a + exit_a) + (entry_b + exit_b) * fx) / entry_a.abs())
     }
 
-    /// The whole account, in base currency at these rates (base units per unit of each leg's quote, in 1e-8).
+    /// The whole account, in base currency at these rates (base units per unit of each leg's quote, in 1e-8). What is left
+    /// over on the legs (dust) counts at the mids of the last decision: it is still in the inventory.
     pub(super) fn close(
         &self,
         direction: Direction,
         reason: ExitReason,
         now: TimestampNs,
         rates: (i64, i64),
+        left: [i64; 2],
     ) -> Result<RoundTrip, Overflow> {
         let rate = [i128::from(rates.0), i128::from(rates.1)];
         let one = i128::from(SCALE);
@@ -190,9 +192,16 @@ impl Trip {
         };
         // In 1e-8 of the base currency, each rounded down once.
         let cash = total([i128::from(self.cash[0]), i128::from(self.cash[1])])?.div_euclid(one);
-        let pnl = cash - i128::from(self.fees);
-        let premium = self.premium.div_euclid(one);
-        let at_mid = total([self.mid_cash[0] / one, self.mid_cash[1] / one])?.div_euclid(one);
+        let mids = [self.exit.mids.0.raw(), self.exit.mids.1.raw()].map(i128::from);
+        let dust = total([0, 1].map(|leg| i128::from(left[leg]) * mids[leg] / one))?.div_euclid(one);
+        let pnl = cash + dust - i128::from(self.fees);
+        // A pair that is left over whole counts as closed at those mids.
+        let pair = i128::from(left[0].unsigned_abs().min(left[1].unsigned_abs()));
+        let flows = [0, 1].map(|leg| i128::from(left[leg].signum()) * pair * mids[leg]);
+        let seen = [self.exit.rates.0, self.exit.rates.1].map(i128::from);
+        let closed = flows[0] / one * seen[0] + flows[1] / one * seen[1];
+        let premium = (self.premium + closed).div_euclid(one);
+        let at_mid = total([0, 1].map(|leg| (self.mid_cash[leg] + flows[leg]) / one))?.div_euclid(one);
         let fx = at_mid - premium;
         let slippage = total([self.slippage[0] / one, self.slippage[1] / one])?.div_euclid(one);
         let rest = premium + fx - slippage - i128::from(self.fees) - pnl;

@@ -225,11 +225,11 @@ fn dust_stays_in_the_inventory_and_the_route_moves_on() {
             "2000 B entry buy 1 market -> filled 1 at 2040",
         ]
     );
-    // The 0.2 still held were paid and brought nothing yet: that is legging, not slippage.
-    // 1000 + (80 - 100) * 1000; premium 1,200; slippage 50 * 3 + 0.8 * 0.05 * 1000; legging 0.2 * 100.05 * 1000.
+    // The 0.2 still held are worth their mid at the exit: 1000 + (80 - 100) * 1000 + 0.2 * 100.05 * 1000.
+    // Premium 1,200; slippage 50 * 3 + 0.8 * 0.05 * 1000.
     assert_eq!(
         ran.trips(),
-        ["sell_a converged 1: 0>1000>1040 -19000 = 1200 + 0 - 190 - 0 - 20010"]
+        ["sell_a converged 1: 0>1000>1040 1010 = 1200 + 0 - 190 - 0 - 0"]
     );
     assert_eq!(ran.balance(AWAY, BTC), "11.2");
 }
@@ -264,10 +264,11 @@ fn a_pair_too_small_to_close_is_dust_too() {
                 "3000 B entry buy 1 market -> filled 1 at 3040",
             ]
         );
-        // What the entry brought: 0.4 * (101,000 - 100,000); premium 0.4 * 1,100, slippage 0.4 * 100.
+        // What the entry brought, 0.4 * (101,000 - 100,000), and the pair at the mids of the exit, 0.4 * (100,050 - 99,950);
+        // premium 0.4 * (1,100 + 100), slippage 0.4 * 100.
         assert_eq!(
             ran.trips(),
-            ["sell_a converged 0.4: 0>1000>1000 400 = 440 + 0 - 40 - 0 - 0"]
+            ["sell_a converged 0.4: 0>1000>1000 440 = 480 + 0 - 40 - 0 - 0"]
         );
         assert_eq!(
             (ran.balance(HOME, BTC), ran.balance(AWAY, BTC)),

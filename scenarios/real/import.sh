@@ -60,15 +60,12 @@ link() {
     --venue huobi --timezone UTC --cut-sizes --source "DasAnish/DeFi-arbitrage" --licence MIT
 }
 
-# Books laid over the minute candles of Upbit and Binance, from Upbit's first candle to its last. They stand ten seconds, so
-# both venues' books of an instant must arrive together: else every decision would see the one's step without the
-# other's, a premium that nobody was offered. And two editions of the
+# Books laid over the minute candles of Upbit and Binance, from Upbit's first candle to its last. And two editions of the
 # ECB's rates: as they became known (16:00 in Frankfurt), and as if each had been known from its day's first instant.
 kimchi() {
   local rates=$raw/real/fx_daily/ecb_eur_usd_krw_jpy_2017_2026.csv.gz
   dataset kimchi-binance-btcusdt synth "$repository/datasets/specs/kimchi.toml" --from-candles "$raw/real" \
-    --set from=2024-08-24T22:28:00Z --set duration_s=16212000 \
-    --set 'a.latency={ median_ms = 20 }' --set 'b.latency={ median_ms = 20 }'
+    --set from=2024-08-24T22:28:00Z --set duration_s=16212000
   dataset ecb-usdkrw import "$rates" --preset ecb
   dataset ecb-usdkrw-same-day import "$rates" --preset ecb --published-at 00:00@UTC --name ecb-usdkrw-same-day
 }

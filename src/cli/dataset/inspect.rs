@@ -18,7 +18,7 @@ use crate::sink::file::write_whole;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  crossbook dataset inspect datasets/sample-upbit
+  crossbook dataset inspect datasets/demo-upbit-krw-btc
   crossbook dataset inspect binance-btcusdt --plot spread.png
   crossbook dataset inspect binance-btcusdt --shortest-latency-ms 0.5 --write-clock-offset
 

@@ -14,7 +14,7 @@ use crate::dataset::validate::{Check, Validation, reseal, validate};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  crossbook dataset validate datasets/sample-upbit datasets/sample-binance
+  crossbook dataset validate datasets/demo-upbit-krw-btc datasets/demo-binance-btcusdt
   crossbook dataset validate --allow gap --allow duplicate binance-btcusdt
   crossbook dataset validate --seal datasets/mine    # after editing its dataset.toml by hand
 

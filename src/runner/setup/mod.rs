@@ -215,8 +215,10 @@ impl Builder<'_> {
 }
 
 impl Builder<'_> {
+    /// The configured window, its open ends filled from the books: a rate series may be years longer.
     fn window(&self, inputs: &[Input]) -> Option<(TimestampNs, TimestampNs)> {
-        let spans = inputs.iter().filter_map(|input| input.dataset.manifest().span.as_ref());
+        let books = inputs.iter().filter(|input| input.target != Target::Fx);
+        let spans = books.filter_map(|input| input.dataset.manifest().span.as_ref());
         let (first, last) = spans.fold((i64::MAX, i64::MIN), |(first, last), span| {
             (first.min(span.first_recv_ns), last.max(span.last_recv_ns))
         });

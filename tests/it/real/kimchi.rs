@@ -110,5 +110,5 @@ fn a_demonstration_over_the_months_is_reported_as_it_is() {
         "b0beaf11899ace3b619bb8820a567be10a694d68f5b6ab94707e688fcf81a319"
     );
     assert_eq!(run.trips(), (82, 49));
-    assert_eq!(format!("{:.2}", run.money("pnl_vs_hold")), "-792817.38");
+    assert_eq!(format!("{:.2}", run.money("pnl_vs_hold")), "-792985.27");
 }

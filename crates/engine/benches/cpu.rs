@@ -20,6 +20,9 @@ fn cpu_seconds() -> f64 {
         / 1e9
 }
 
+/// Replays in one sample: on a quiet machine the kernel brings its count up to date every 4 ms only.
+const REPEAT: u32 = 10;
+
 fn peak_mb() -> f64 {
     let text = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = text.lines().find(|line| line.starts_with("VmHWM:")).expect("a peak");
@@ -35,8 +38,10 @@ fn measure(name: &str, streams: &[Vec<Arc<Chunk>>; 3], elements: u64, runs: usiz
         let mut seconds: Vec<f64> = (0..runs)
             .map(|_| {
                 let before = cpu_seconds();
-                std::hint::black_box(parity::run(streams, model, &mut NoRecorder).1);
-                cpu_seconds() - before
+                for _ in 0..REPEAT {
+                    std::hint::black_box(parity::run(streams, model, &mut NoRecorder).1);
+                }
+                (cpu_seconds() - before) / f64::from(REPEAT)
             })
             .collect();
         seconds.sort_by(f64::total_cmp);

@@ -212,7 +212,8 @@ fn detected(inputs: &[PathBuf]) -> anyhow::Result<Format> {
     for path in inputs {
         let format = detect(path).map_err(refused)?.with_context(|| {
             format!(
-                "{}: cannot tell what it is; say so with --format (--help lists them)",
+                "{}: cannot tell what it is; say so with --format (--help lists them). Of minute candles, which have no book, \
+                 `crossbook dataset synth SPEC.toml --from-candles DIR` makes books",
                 path.display()
             )
         })?;

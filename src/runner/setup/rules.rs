@@ -124,6 +124,14 @@ impl Builder<'_> {
                 .scenario
                 .strategy_of(route)
                 .map_err(|error| self.fail(&key, error))?;
+            let unbounded = |spec: &Instrument| {
+                let venue = &self.scenario.venues[&venues[spec.venue.index()]];
+                venue.kind == config::VenueKind::Perpetual && venue.max_leverage.is_none()
+            };
+            if strategy.size.fraction.is_some() && unbounded(&specs[a]) && unbounded(&specs[b]) {
+                let message = "needs `max_leverage` on one of the two perpetual venues: nothing else bounds the whole";
+                return Err(self.fail(format!("{key} strategy.size.fraction"), message));
+            }
             let fees = |spec: &Instrument| {
                 let venue = &self.scenario.venues[&venues[spec.venue.index()]];
                 let taker = Bps::from_bps(venue.taker_fee_bps);

@@ -136,6 +136,7 @@ pub struct Engine {
     valuer: Valuer,
     routes: Vec<Route>,
     watches: Vec<Watch>,
+    rate_needs: Vec<RateNeed>,
     dirty: Vec<bool>,
     awake: bool,
     busy: u32,
@@ -163,6 +164,15 @@ impl Engine {
             watchers[route.a.index()].push(RouteId(index as u16));
             watchers[route.b.index()].push(RouteId(index as u16));
         }
+        let rate_need = |route: &RouteConfig| {
+            let class = |id: InstrumentId| config.classes[config.instruments[id.index()].quote.index()];
+            match (class(route.a), class(route.b)) {
+                (a, b) if a != b => RateNeed::Fresh,
+                (a, _) if a != config.classes[config.base_currency.index()] => RateNeed::Last,
+                _ => RateNeed::Nothing,
+            }
+        };
+        let rate_needs = config.routes.iter().map(rate_need).collect();
         let global = &config.limits.global;
         let pnl_limits = global.max_daily_loss.is_some() || global.max_drawdown.is_some();
         let mut engine = Engine {
@@ -184,6 +194,7 @@ impl Engine {
                 };
                 config.routes.len()
             ],
+            rate_needs,
             dirty: vec![false; config.routes.len()],
             awake: false,
             busy: 0,
@@ -310,7 +321,7 @@ impl Engine {
         }
         let (a, b) = (route.config().a, route.config().b);
         let (book_a, book_b) = (&self.books[a.index()], &self.books[b.index()]);
-        let (tops, rate) = match price(&self.risk, &self.fx, book_a, book_b, now) {
+        let (tops, rate) = match price(&self.risk, &self.fx, self.rate_needs[id.index()], book_a, book_b, now) {
             Ok(found) => found,
             Err(reason) => {
                 self.note_blocked(id, Some(reason), now, recorder);
@@ -492,6 +503,17 @@ impl Engine {
     }
 }
 
+/// What a route needs of the exchange rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RateNeed {
+    /// A fresh one: its legs are paid in different money.
+    Fresh,
+    /// Any, to value results: both legs are paid in money other than the run's.
+    Last,
+    /// None: all is in the run's own money.
+    Nothing,
+}
+
 /// Prices of one route at one instant.
 #[derive(Debug, Clone, Copy)]
 struct View {
@@ -505,7 +527,14 @@ type BestPair = (crate::event::Level, crate::event::Level);
 
 /// Best prices of both books and the rate, or why the route must not be priced.
 #[inline]
-fn price(risk: &Risk, fx: &Fx, a: &Book, b: &Book, now: TimestampNs) -> Result<((BestPair, BestPair), FxRate), Reason> {
+fn price(
+    risk: &Risk,
+    fx: &Fx,
+    need: RateNeed,
+    a: &Book,
+    b: &Book,
+    now: TimestampNs,
+) -> Result<((BestPair, BestPair), FxRate), Reason> {
     let (Ok(top_a), Ok(top_b)) = (a.top(), b.top()) else {
         return Err(Reason::VenueDown);
     };
@@ -513,9 +542,13 @@ fn price(risk: &Risk, fx: &Fx, a: &Book, b: &Book, now: TimestampNs) -> Result<(
     if now.since(a.ts_event()) > max_age || now.since(b.ts_event()) > max_age {
         return Err(Reason::StaleBook);
     }
-    let rate = fx.fresh(now).map_err(|problem| match problem {
-        FxProblem::Missing => Reason::NoFx,
-        FxProblem::OutOfBand => Reason::FxBand,
-    })?;
+    let rate = match need {
+        RateNeed::Fresh => fx.fresh(now).map_err(|problem| match problem {
+            FxProblem::Missing => Reason::NoFx,
+            FxProblem::OutOfBand => Reason::FxBand,
+        })?,
+        RateNeed::Last => fx.last().ok_or(Reason::NoFx)?,
+        RateNeed::Nothing => fx.last().unwrap_or(FxRate::ONE),
+    };
     Ok(((top_a, top_b), rate))
 }

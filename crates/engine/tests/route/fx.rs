@@ -81,6 +81,29 @@ fn one_money_needs_no_rate() {
     assert_eq!(ran.balance(HOME, USDT), "10000001");
 }
 
+/// Both legs are paid in USDT, results are in KRW: the rate may be old, but there must have been one.
+#[test]
+fn legs_in_one_money_are_not_stopped_by_an_old_rate() {
+    let world = |rates: Tape| {
+        World::pair()
+            .with(|w| {
+                w.config.fx.max_age_ns = 1;
+                w.config.instruments[0] = instrument(HOME, "BTCUSDT", BTC, USDT, "0.001");
+            })
+            .tape(Target::Fx, rates)
+            .tape(A, tape(0).top(100, "101", "101.1").top(1000, "99.9", "100"))
+            .tape(
+                B,
+                wide_b(100).top(1000, "100", "100.1").trade(9000, Side::Buy, "100", "1"),
+            )
+            .run()
+    };
+    assert_eq!(world(tape(0).fx(0, "1000")).trips().len(), 1);
+    let without = world(tape(0).fx(9000, "1000"));
+    assert!(without.trips().is_empty());
+    assert!(without.engine.blocked_time().no_fx_ns > 0);
+}
+
 #[test]
 fn results_may_be_in_the_foreign_money() {
     let mut ran = there_and_back()

@@ -12,7 +12,7 @@ use crossbook_engine::strategy::LegPolicy;
 use crossbook_engine::units::{Amount, Price, Qty};
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::manifest::Tick;
+use crate::dataset::manifest::MarketRules;
 
 /// Why a scenario cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ pub struct Scenario {
     pub fx: Option<Fx>,
     /// Market rules by `venue:symbol`, over those of the manifests.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub instruments: BTreeMap<String, Rules>,
+    pub instruments: BTreeMap<String, MarketRules>,
     /// What is traded against what.
     pub routes: Vec<Route>,
     /// When to enter and to leave.
@@ -205,24 +205,6 @@ pub struct Fx {
 
 fn default_fx_age() -> u64 {
     5_000
-}
-
-/// Rules of one market.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rules {
-    /// Grid of prices: a decimal, or `upbit_krw`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tick: Option<Tick>,
-    /// Step of quantities, in base.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lot: Option<Qty>,
-    /// Smallest quantity of an order, in base.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_qty: Option<Qty>,
-    /// Smallest value of an order, in quote.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_notional: Option<Amount>,
 }
 
 /// Two instruments of one base.

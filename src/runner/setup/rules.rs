@@ -12,7 +12,7 @@ use crossbook_engine::units::{Amount, Bps, FxRate, Price, Qty};
 
 use super::{Builder, SetupError, common_multiple, instrument_name, kind, latency, seconds_ns};
 use crate::config;
-use crate::dataset::manifest::DatasetKind;
+use crate::dataset::manifest::{DatasetKind, MarketRules};
 use crate::dataset::reader::Dataset;
 
 impl Builder<'_> {
@@ -25,7 +25,7 @@ impl Builder<'_> {
     ) -> Result<Vec<Instrument>, SetupError> {
         let mut specs = Vec::new();
         for name in names {
-            let mut rules = config::Rules::default();
+            let mut rules = MarketRules::default();
             let mut of_name = datasets
                 .iter()
                 .map(|(_, d)| d.manifest())

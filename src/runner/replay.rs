@@ -181,7 +181,7 @@ fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> RunMeta 
     let mut warnings = setup.warnings.clone();
     if outcome.open_orders > 0 {
         warnings.push(format!(
-            "{} orders were still open when the data ended",
+            "orders still open when the data ended: {}",
             outcome.open_orders
         ));
     }
@@ -192,7 +192,7 @@ fn meta(scenario: &Scenario, setup: &Setup, replayed: &mut Replayed) -> RunMeta 
         .count();
     if open > 0 {
         warnings.push(format!(
-            "{open} routes still held a position when the data ended; it is marked at mid"
+            "routes that still held a position when the data ended, marked at mid: {open}"
         ));
     }
     RunMeta {

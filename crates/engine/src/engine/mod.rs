@@ -25,7 +25,7 @@ use crate::strategy::{Intent, Market, Route, RouteConfig, State};
 use crate::units::{Amount, Bps, FxRate, Price, Qty, TimestampNs};
 
 pub use money::{Class, FxConfig, FxProblem, FxSource};
-use money::{Fx, Valuer, rate_of};
+use money::{Fx, Valuer};
 
 /// A venue as the engine sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,7 +244,7 @@ impl Engine {
                 }
             }
             Target::Fx => {
-                if let Some(rate) = rate_of(event) {
+                if let EventKind::Fx(rate) = *event {
                     self.fx.observe(rate, ts_event);
                 }
             }

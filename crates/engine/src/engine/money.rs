@@ -1,7 +1,6 @@
 //! The exchange rate, and what everything is worth in the run's base currency.
 
 use crate::book::Book;
-use crate::event::EventKind;
 use crate::instrument::{CurrencyId, Instrument, InstrumentId, VenueId};
 use crate::ledger::{Conversion, Ledger, LedgerError, Mark};
 use crate::units::{Amount, FxRate, Price, SCALE, TimestampNs};
@@ -102,7 +101,7 @@ impl Fx {
         self.rate
     }
 
-    /// Until when the rate stays fresh if no other comes.
+    /// Where it comes from.
     pub(super) fn source(&self) -> FxSource {
         self.config.source
     }
@@ -240,13 +239,5 @@ impl Valuer {
 
     pub(super) fn mid(&self, instrument: InstrumentId) -> Option<Price> {
         self.mids[instrument.index()]
-    }
-}
-
-/// The rate that an event brings.
-pub(super) fn rate_of(event: &EventKind<'_>) -> Option<FxRate> {
-    match event {
-        EventKind::Fx(rate) => Some(*rate),
-        _ => None,
     }
 }

@@ -62,7 +62,8 @@ impl Engine {
                 return Ok(());
             }
         };
-        debug_assert_eq!(approved.entry().route, id);
+        // From here on only what was approved is acted on.
+        let id = approved.entry().route;
         self.watches[id.index()].refused = None;
         self.risk.entered(id, now);
         let seen = self.seen(id, open, premium, view, now);

@@ -64,7 +64,7 @@ impl Engine {
             }
             (VenueKind::Perpetual, _) => {
                 let Some(leverage) = venue.max_leverage else {
-                    return Ok(UNBOUNDED);
+                    return Ok(Qty::MAX);
                 };
                 let position = i128::from(self.ledger.balance(spec.venue, spec.base).raw());
                 let worth = quote + flying_quote + position * i128::from(mid.raw()) / i128::from(SCALE);
@@ -90,8 +90,6 @@ impl Engine {
         Ok(!qty.is_zero() && qty >= spec.min_qty && value >= spec.min_notional.raw())
     }
 }
-
-const UNBOUNDED: Qty = Qty::MAX;
 
 fn wide_qty(raw: i128) -> Result<Qty, Overflow> {
     i64::try_from(raw)

@@ -10,3 +10,4 @@ pub mod feed;
 pub mod report;
 pub mod runner;
 pub mod sink;
+pub mod tune;

@@ -1,0 +1,3 @@
+//! Tuning: sessions of many trials, and what their results are worth.
+
+pub mod trial;

@@ -2,7 +2,8 @@
 //! time, and whether it makes the fills that the feed's authors expect.
 //!
 //! `prepare` turns the feed into the crate's own event arrays once; `run` replays one combination and prints a line;
-//! `all` runs each combination in processes of its own (peak memory is a property of a process) and prints medians.
+//! `all` runs each combination in processes of its own (peak memory is a property of a process) and prints medians; `grid`
+//! loops over many rules, as a tuning session does.
 
 mod prepare;
 mod strategy;
@@ -27,9 +28,11 @@ fn main() -> Result<()> {
             println!("{}", run.to_line());
             Ok(())
         }
+        ["grid", data, count] => strategy::grid(Path::new(data), count.parse().context("the number of rules")?),
         ["all", data, runs] => all(data, runs.parse().context("the number of runs")?),
         _ => bail!(
-            "usage: prepare PARITY_DIR DATA_DIR | run DATA_DIR hashmap|btree|roivector snapshot|diff | all DATA_DIR RUNS"
+            "usage: prepare PARITY_DIR DATA_DIR | run DATA_DIR hashmap|btree|roivector snapshot|diff | \
+             all DATA_DIR RUNS | grid DATA_DIR RULES"
         ),
     }
 }

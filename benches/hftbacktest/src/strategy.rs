@@ -64,6 +64,21 @@ impl Run {
     }
 }
 
+/// Spreads at best prices above which the rule enters and below which it leaves, in bps.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Enter above.
+    pub entry_bps: f64,
+    /// Leave below.
+    pub exit_bps: f64,
+}
+
+/// The rule whose fills are known.
+const KNOWN: Rule = Rule {
+    entry_bps: 125.0,
+    exit_bps: 75.0,
+};
+
 #[derive(Debug, Clone, PartialEq)]
 struct Fill {
     venue: usize,
@@ -77,22 +92,20 @@ struct Fill {
 /// # Errors
 /// When the fills are not the expected ones, among other things.
 pub fn run(data: &Path, depth: &str, form: &str) -> Result<Run> {
-    let load = |name: String| -> Result<Data<Event>> {
-        let path = data.join(name);
-        let path = path.to_str().context("the path is not UTF-8")?;
-        read_npy_file(path).with_context(|| path.to_owned())
-    };
-    let events = [load(format!("a_{form}.npy"))?, load("b.npy".to_owned())?];
+    let events = load(data, form)?;
+    let ranges = [price_range(&events[A]), price_range(&events[B])];
     let fx = read_fx(&data.join("fx.csv"))?;
     let count = (events[A].len() + events[B].len()) as u64;
     let rows: u64 = fs::read_to_string(data.join("rows"))?.trim().parse()?;
 
     let (cpu_seconds, fills, pnl) = match depth {
-        "hashmap" => replay(events, &fx, |venue, _| HashMapMarketDepth::new(TICK[venue], LOT[venue]))?,
-        "btree" => replay(events, &fx, |venue, _| BTreeMarketDepth::new(TICK[venue], LOT[venue]))?,
-        "roivector" => replay(events, &fx, |venue, (low, high)| {
-            ROIVectorMarketDepth::new(TICK[venue], LOT[venue], low, high)
+        "hashmap" => replay(events, ranges, &fx, KNOWN, |venue, _| {
+            HashMapMarketDepth::new(TICK[venue], LOT[venue])
         })?,
+        "btree" => replay(events, ranges, &fx, KNOWN, |venue, _| {
+            BTreeMarketDepth::new(TICK[venue], LOT[venue])
+        })?,
+        "roivector" => replay(events, ranges, &fx, KNOWN, roivector)?,
         _ => bail!("unknown book {depth}"),
     };
     check(&fills, &data.join("expected_fills.csv"))?;
@@ -106,15 +119,67 @@ pub fn run(data: &Path, depth: &str, form: &str) -> Result<Run> {
     })
 }
 
+/// Replays `count` rules of a grid of entries and exits one after the other on the fastest book, and prints a line for each:
+/// entry and exit spread in bps, fills, PnL in KRW, CPU seconds of the replay alone. The data are loaded once and shared.
+///
+/// # Errors
+/// When the data cannot be read, or an order is lost.
+pub fn grid(data: &Path, count: usize) -> Result<()> {
+    let events = load(data, "diff")?;
+    let ranges = [price_range(&events[A]), price_range(&events[B])];
+    let fx = read_fx(&data.join("fx.csv"))?;
+    let start = cpu_seconds();
+    for index in 0..count {
+        // The same 40 entries and 25 exits as `config/tuning/parity-grid.toml`, the last parameter fastest.
+        let rule = Rule {
+            entry_bps: 110.0 + (index / 25 % 40) as f64,
+            exit_bps: 60.0 + (index % 25) as f64,
+        };
+        let shared = [events[A].clone(), events[B].clone()];
+        let (seconds, fills, pnl) = replay(shared, ranges, &fx, rule, roivector)?;
+        println!(
+            "{},{},{},{pnl:.2},{seconds:.4}",
+            rule.entry_bps,
+            rule.exit_bps,
+            fills.len()
+        );
+    }
+    let seconds = cpu_seconds() - start;
+    eprintln!(
+        "{count} replays in {seconds:.1} CPU s: {:.2} a CPU second, peak memory {} MB",
+        count as f64 / seconds,
+        peak_kb()? / 1024
+    );
+    Ok(())
+}
+
+fn load(data: &Path, form: &str) -> Result<[Data<Event>; 2]> {
+    let load = |name: String| -> Result<Data<Event>> {
+        let path = data.join(name);
+        let path = path.to_str().context("the path is not UTF-8")?;
+        read_npy_file(path).with_context(|| path.to_owned())
+    };
+    Ok([load(format!("a_{form}.npy"))?, load("b.npy".to_owned())?])
+}
+
+fn roivector(venue: usize, (low, high): (f64, f64)) -> ROIVectorMarketDepth {
+    ROIVectorMarketDepth::new(TICK[venue], LOT[venue], low, high)
+}
+
 type MakeDepth<MD> = fn(usize, (f64, f64)) -> MD;
 
-fn replay<MD>(events: [Data<Event>; 2], fx: &[(i64, f64)], depth: MakeDepth<MD>) -> Result<(f64, Vec<Fill>, f64)>
+fn replay<MD>(
+    events: [Data<Event>; 2],
+    ranges: [(f64, f64); 2],
+    fx: &[(i64, f64)],
+    rule: Rule,
+    depth: MakeDepth<MD>,
+) -> Result<(f64, Vec<Fill>, f64)>
 where
     MD: MarketDepth + L2MarketDepth + 'static,
 {
     let mut builder = Backtest::builder();
-    for (venue, events) in events.into_iter().enumerate() {
-        let range = price_range(&events);
+    for (venue, (events, range)) in events.into_iter().zip(ranges).enumerate() {
         let asset = L2AssetBuilder::new()
             .data(vec![DataSource::Data(events)])
             .latency_model(ConstantLatency::new(LATENCY[venue], LATENCY[venue]))
@@ -129,12 +194,12 @@ where
     }
     let mut bot = builder.build().map_err(|error| anyhow::anyhow!("{error}"))?;
     let start = cpu_seconds();
-    let (fills, pnl) = trade(&mut bot, fx)?;
+    let (fills, pnl) = trade(&mut bot, fx, rule)?;
     Ok((cpu_seconds() - start, fills, pnl))
 }
 
 /// The rule: one decision per arrival instant; nothing while an order is on its way.
-fn trade<MD: MarketDepth>(bot: &mut Backtest<MD>, fx: &[(i64, f64)]) -> Result<(Vec<Fill>, f64)> {
+fn trade<MD: MarketDepth>(bot: &mut Backtest<MD>, fx: &[(i64, f64)], rule: Rule) -> Result<(Vec<Fill>, f64)> {
     const FOREVER: i64 = 1 << 60;
     let mut fills = Vec::new();
     let mut next_fx = 0;
@@ -150,9 +215,9 @@ fn trade<MD: MarketDepth>(bot: &mut Backtest<MD>, fx: &[(i64, f64)]) -> Result<(
         let (a, b) = (bot.depth(A), bot.depth(B));
         // A missing side or rate is NaN, and no comparison with NaN is true.
         let act = if held {
-            (a.best_ask() / (b.best_bid() * rate) - 1.0) * 1e4 + 15.0 < 90.0
+            (a.best_ask() / (b.best_bid() * rate) - 1.0) * 1e4 < rule.exit_bps
         } else {
-            (a.best_bid() / (b.best_ask() * rate) - 1.0) * 1e4 - 15.0 > 110.0
+            (a.best_bid() / (b.best_ask() * rate) - 1.0) * 1e4 > rule.entry_bps
         };
         if !act {
             continue;

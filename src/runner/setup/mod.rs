@@ -79,6 +79,53 @@ pub struct Setup {
 /// Currencies of the dollar's kind: what a rate "KRW per USD" may stand for one to one.
 const DOLLARS: [&str; 8] = ["USD", "USDT", "USDC", "FDUSD", "TUSD", "BUSD", "DAI", "USDP"];
 
+/// A dataset of a scenario, its rows apart: all that engine and venues are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Its name in the scenario.
+    pub name: &'a str,
+    /// What it says of itself.
+    pub manifest: &'a Manifest,
+}
+
+/// The datasets of a scenario, opened and checked.
+#[derive(Debug)]
+pub struct Opened {
+    /// By name in the scenario.
+    pub datasets: Vec<(String, Dataset)>,
+    /// How each is named so that it is found again from the same working directory.
+    pub found: Vec<String>,
+}
+
+impl Opened {
+    /// What the datasets say of themselves.
+    pub fn sources(&self) -> Vec<Source<'_>> {
+        self.datasets
+            .iter()
+            .map(|(name, dataset)| Source {
+                name,
+                manifest: dataset.manifest(),
+            })
+            .collect()
+    }
+}
+
+/// Engine and venues of a scenario, without what depends on the window: [`EngineConfig::days`] is empty, and
+/// [`EngineConfig::sample_ns`] is one second if the scenario does not say.
+#[derive(Debug, Clone)]
+pub struct Assembly {
+    /// For the engine.
+    pub engine: EngineConfig,
+    /// For the simulated venues.
+    pub sim: SimConfig,
+    /// What each source feeds (its index, its target), in the order that breaks ties.
+    pub targets: Vec<(usize, Target)>,
+    /// Names by id.
+    pub names: Names,
+    /// What a reader of the results must know.
+    pub warnings: Vec<String>,
+}
+
 struct Builder<'a> {
     path: &'a Path,
     scenario: &'a Scenario,
@@ -99,26 +146,66 @@ impl Builder<'_> {
 /// # Errors
 /// [`SetupError`], naming the dataset's file or the scenario's key.
 pub fn prepare(path: &Path, scenario: &Scenario, data_root: Option<&Path>) -> Result<Setup, SetupError> {
-    let builder = Builder { path, scenario };
-    let (datasets, found) = builder.open(data_root)?;
-    let mut warnings = Vec::new();
-
-    let venues: Vec<String> = scenario.venues.keys().cloned().collect();
-    let instruments = builder.instrument_names(&datasets)?;
-    let (currencies, classes, fx_pair) = builder.currencies(&datasets, &instruments)?;
-    let currency = |name: &str| CurrencyId(currencies.iter().position(|known| known == name).unwrap_or(0) as u16);
-    let specs = builder.instruments(&datasets, &instruments, &venues, &currency)?;
-    let fx = builder.fx(&instruments, &classes, &mut warnings, fx_pair.as_deref(), &currencies)?;
-    let inputs = builder.inputs(datasets, &instruments, &fx)?;
-    let routes = builder.routes(&instruments, &specs, &venues, &currencies)?;
-    let window = builder.window(&inputs);
-    let days = builder.days(window)?;
-    let opening = builder.opening(&venues, &currencies, &classes, &specs)?;
-    let sample_ns = match (scenario.report.sample_s, window) {
-        (Some(seconds), _) => seconds_ns(seconds),
-        (None, Some((from, to))) => round_step(to.since(from) / 2_000),
-        (None, None) => 1_000_000_000,
+    let opened = open(path, scenario, data_root)?;
+    let sources = opened.sources();
+    let Assembly {
+        mut engine,
+        sim,
+        targets,
+        names,
+        warnings,
+    } = assemble(path, scenario, &sources)?;
+    let window = window(scenario, &sources, &targets);
+    engine.days = days(path, scenario, window)?;
+    engine.sample_ns = sample_ns(scenario, window);
+    let mut datasets: Vec<Option<(String, Dataset)>> = opened.datasets.into_iter().map(Some).collect();
+    let inputs = targets
+        .into_iter()
+        .filter_map(|(index, target)| {
+            let (name, dataset) = datasets[index].take()?;
+            Some(Input { name, dataset, target })
+        })
+        .collect();
+    let resolved = Scenario {
+        datasets: opened.found,
+        ..scenario.clone()
     };
+    Ok(Setup {
+        engine,
+        sim,
+        inputs,
+        names,
+        resolved,
+        warnings,
+        window,
+    })
+}
+
+/// Opens and checks the datasets of a scenario.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn open(path: &Path, scenario: &Scenario, data_root: Option<&Path>) -> Result<Opened, SetupError> {
+    Builder { path, scenario }.open(data_root)
+}
+
+/// Makes engine and venues of a scenario: names to ids, defaults to rules. It touches no file, so that a tuning session can
+/// afford it for every trial.
+///
+/// # Errors
+/// [`SetupError::Key`].
+pub fn assemble(path: &Path, scenario: &Scenario, sources: &[Source<'_>]) -> Result<Assembly, SetupError> {
+    let builder = Builder { path, scenario };
+    let mut warnings = Vec::new();
+    let venues: Vec<String> = scenario.venues.keys().cloned().collect();
+    let instruments = builder.instrument_names(sources)?;
+    let (currencies, classes, fx_pair) = builder.currencies(sources, &instruments)?;
+    let currency = |name: &str| CurrencyId(currencies.iter().position(|known| known == name).unwrap_or(0) as u16);
+    let specs = builder.instruments(sources, &instruments, &venues, &currency)?;
+    let fx = builder.fx(&instruments, &classes, &mut warnings, fx_pair.as_deref(), &currencies)?;
+    let targets = builder.targets(sources, &instruments, &fx)?;
+    let routes = builder.routes(&instruments, &specs, &venues, &currencies)?;
+    let opening = builder.opening(&venues, &currencies, &classes, &specs)?;
     if scenario.execution.fill_model == sim::FillModel::Top {
         warnings.push(
             "fill_model = \"top\" fills any size at the best price: results are too good and only for comparison"
@@ -137,14 +224,14 @@ pub fn prepare(path: &Path, scenario: &Scenario, data_root: Option<&Path>) -> Re
                     .map(|times| i64::from(times) * crossbook_engine::units::SCALE),
             })
             .collect(),
-        instruments: specs.clone(),
+        instruments: specs,
         classes,
         base_currency: currency(&scenario.base_currency),
         opening,
         fx,
         limits: builder.limits(&currencies)?,
-        days,
-        sample_ns,
+        days: Vec::new(),
+        sample_ns: sample_ns(scenario, None),
         routes,
     };
     let sim = builder.sim(&engine, &currency)?;
@@ -158,35 +245,75 @@ pub fn prepare(path: &Path, scenario: &Scenario, data_root: Option<&Path>) -> Re
         instruments,
         currencies,
     };
-    let resolved = Scenario {
-        datasets: found,
-        ..scenario.clone()
-    };
-    Ok(Setup {
+    Ok(Assembly {
         engine,
         sim,
-        inputs,
+        targets,
         names,
-        resolved,
         warnings,
-        window,
     })
 }
 
+/// The configured window, its open ends filled from the books: a rate series may be years longer.
+pub fn window(
+    scenario: &Scenario,
+    sources: &[Source<'_>],
+    targets: &[(usize, Target)],
+) -> Option<(TimestampNs, TimestampNs)> {
+    let books = targets.iter().filter(|(_, target)| *target != Target::Fx);
+    let spans = books.filter_map(|(index, _)| sources[*index].manifest.span.as_ref());
+    let (first, last) = spans.fold((i64::MAX, i64::MIN), |(first, last), span| {
+        (first.min(span.first_recv_ns), last.max(span.last_recv_ns))
+    });
+    if first > last {
+        return None;
+    }
+    let window = scenario.window.as_ref();
+    let from = window
+        .and_then(|w| w.from)
+        .map_or(first, |from| timestamp(from).0.max(first));
+    let to = window
+        .and_then(|w| w.to)
+        .map_or(last.saturating_add(1), |to| timestamp(to).0.min(last + 1));
+    Some((TimestampNs(from), TimestampNs(to)))
+}
+
+/// Midnights of the scenario's time zone within the window.
+///
+/// # Errors
+/// No such zone, or a window outside the calendar.
+pub fn days(
+    path: &Path,
+    scenario: &Scenario,
+    window: Option<(TimestampNs, TimestampNs)>,
+) -> Result<Vec<TimestampNs>, SetupError> {
+    Builder { path, scenario }.days(window)
+}
+
+/// How often a run of this window is sampled: what the scenario says, or about 2000 times.
+pub fn sample_ns(scenario: &Scenario, window: Option<(TimestampNs, TimestampNs)>) -> i64 {
+    match (scenario.report.sample_s, window) {
+        (Some(seconds), _) => seconds_ns(seconds),
+        (None, Some((from, to))) => round_step(to.since(from) / 2_000),
+        (None, None) => 1_000_000_000,
+    }
+}
+
 impl Builder<'_> {
-    fn inputs(
+    /// What each source feeds, in the order that breaks ties between equal receive times: by what a stream feeds, not by the
+    /// order of a list in a file.
+    fn targets(
         &self,
-        datasets: Vec<(String, Dataset)>,
+        sources: &[Source<'_>],
         instruments: &[String],
         fx: &FxConfig,
-    ) -> Result<Vec<Input>, SetupError> {
-        let mut inputs = Vec::new();
+    ) -> Result<Vec<(usize, Target)>, SetupError> {
+        let mut targets = Vec::new();
         let source = self.scenario.fx.as_ref().map(|fx| fx.source.as_str());
-        for (name, dataset) in datasets {
-            let manifest = dataset.manifest();
+        for (at, Source { name, manifest }) in sources.iter().enumerate() {
             let unused = |what: &str| self.fail("datasets", format!("`{name}` is used by {what}"));
             let target = if manifest.kind == DatasetKind::Fx {
-                if fx.source != FxSource::Series || source.is_none_or(|s| s != name && s != manifest.name) {
+                if fx.source != FxSource::Series || source.is_none_or(|s| s != *name && s != manifest.name) {
                     return Err(unused("nothing: fx.source names another rate"));
                 }
                 Target::Fx
@@ -203,36 +330,13 @@ impl Builder<'_> {
                 }
                 Target::Instrument(InstrumentId(index as u16))
             };
-            inputs.push(Input { name, dataset, target });
+            targets.push((at, target));
         }
-        // Ties between equal receive times are broken by what a stream feeds, not by the order of a list in a file.
-        inputs.sort_by_key(|input| match input.target {
-            Target::Fx => (0, 0, input.name.clone()),
-            Target::Instrument(id) => (1, id.0, input.name.clone()),
+        targets.sort_by_key(|&(at, target)| match target {
+            Target::Fx => (0, 0, sources[at].name),
+            Target::Instrument(id) => (1, id.0, sources[at].name),
         });
-        Ok(inputs)
-    }
-}
-
-impl Builder<'_> {
-    /// The configured window, its open ends filled from the books: a rate series may be years longer.
-    fn window(&self, inputs: &[Input]) -> Option<(TimestampNs, TimestampNs)> {
-        let books = inputs.iter().filter(|input| input.target != Target::Fx);
-        let spans = books.filter_map(|input| input.dataset.manifest().span.as_ref());
-        let (first, last) = spans.fold((i64::MAX, i64::MIN), |(first, last), span| {
-            (first.min(span.first_recv_ns), last.max(span.last_recv_ns))
-        });
-        if first > last {
-            return None;
-        }
-        let window = self.scenario.window.as_ref();
-        let from = window
-            .and_then(|w| w.from)
-            .map_or(first, |from| timestamp(from).0.max(first));
-        let to = window
-            .and_then(|w| w.to)
-            .map_or(last.saturating_add(1), |to| timestamp(to).0.min(last + 1));
-        Some((TimestampNs(from), TimestampNs(to)))
+        Ok(targets)
     }
 
     /// Midnights of the configured zone within the window.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crossbook_engine::engine::Class;
 use crossbook_engine::units::FxRate;
 
-use super::{Builder, DOLLARS, SetupError, instrument_name, unknown_instrument};
+use super::{Builder, DOLLARS, Opened, SetupError, Source, instrument_name, unknown_instrument};
 use crate::config;
 use crate::dataset::DatasetError;
 use crate::dataset::manifest::{DatasetKind, MANIFEST_FILE, Manifest};
@@ -14,8 +14,7 @@ use crate::dataset::reader::Dataset;
 
 impl Builder<'_> {
     /// The datasets with their names, and how each can be named from the working directory.
-    #[allow(clippy::type_complexity)] // two lists of one pass over the same names
-    pub(super) fn open(&self, data_root: Option<&Path>) -> Result<(Vec<(String, Dataset)>, Vec<String>), SetupError> {
+    pub(super) fn open(&self, data_root: Option<&Path>) -> Result<Opened, SetupError> {
         let mut seen = BTreeSet::new();
         let beside = self.path.parent().unwrap_or(Path::new("."));
         let mut datasets = Vec::new();
@@ -42,14 +41,13 @@ impl Builder<'_> {
             };
             datasets.push((name.clone(), dataset));
         }
-        Ok((datasets, found))
+        Ok(Opened { datasets, found })
     }
 
     /// All instruments that have a book or trades, sorted: ids depend on names alone.
-    pub(super) fn instrument_names(&self, datasets: &[(String, Dataset)]) -> Result<Vec<String>, SetupError> {
+    pub(super) fn instrument_names(&self, sources: &[Source<'_>]) -> Result<Vec<String>, SetupError> {
         let mut names = BTreeSet::new();
-        for (name, dataset) in datasets {
-            let manifest = dataset.manifest();
+        for Source { name, manifest } in sources {
             if manifest.kind == DatasetKind::Fx {
                 continue;
             }
@@ -87,13 +85,12 @@ impl Builder<'_> {
     #[allow(clippy::type_complexity)] // three results of one pass over the same names
     pub(super) fn currencies(
         &self,
-        datasets: &[(String, Dataset)],
+        sources: &[Source<'_>],
         instruments: &[String],
     ) -> Result<(Vec<String>, Vec<Class>, Option<String>), SetupError> {
         let mut money = BTreeSet::from([self.scenario.base_currency.clone()]);
         let mut coins = BTreeSet::new();
-        for (_, dataset) in datasets {
-            let manifest = dataset.manifest();
+        for Source { manifest, .. } in sources {
             if manifest.kind == DatasetKind::Fx {
                 continue;
             }
@@ -106,7 +103,7 @@ impl Builder<'_> {
             }
         }
         // The other side of the rate: what the source says, or what is quoted.
-        let pair = self.fx_pair(datasets, instruments, &money)?;
+        let pair = self.fx_pair(sources, instruments, &money)?;
         let (foreign, home) = match &pair {
             Some((foreign, home)) => (foreign.clone(), home.clone()),
             None => (self.scenario.base_currency.clone(), self.scenario.base_currency.clone()),
@@ -149,7 +146,7 @@ impl Builder<'_> {
     /// The rate's `(foreign, home)`: it counts units of home per unit of foreign.
     pub(super) fn fx_pair(
         &self,
-        datasets: &[(String, Dataset)],
+        sources: &[Source<'_>],
         instruments: &[String],
         money: &BTreeSet<String>,
     ) -> Result<Option<(String, String)>, SetupError> {
@@ -169,21 +166,21 @@ impl Builder<'_> {
         }
         let of = |manifest: &Manifest| Some((manifest.base.clone(), manifest.quote.clone()));
         if instruments.contains(&fx.source) {
-            let found = datasets
-                .iter()
-                .find(|(_, d)| d.manifest().kind != DatasetKind::Fx && instrument_name(d.manifest()) == fx.source);
-            return Ok(found.and_then(|(_, dataset)| of(dataset.manifest())));
+            let found = sources.iter().find(|source| {
+                source.manifest.kind != DatasetKind::Fx && instrument_name(source.manifest) == fx.source
+            });
+            return Ok(found.and_then(|source| of(source.manifest)));
         }
-        let named = |(name, dataset): &&(String, Dataset)| {
-            dataset.manifest().kind == DatasetKind::Fx && (*name == fx.source || dataset.manifest().name == fx.source)
+        let named = |source: &&Source<'_>| {
+            source.manifest.kind == DatasetKind::Fx && (source.name == fx.source || source.manifest.name == fx.source)
         };
-        match datasets.iter().find(named) {
-            Some((_, dataset)) => Ok(of(dataset.manifest())),
+        match sources.iter().find(named) {
+            Some(source) => Ok(of(source.manifest)),
             None => {
-                let rates: Vec<&str> = datasets
+                let rates: Vec<&str> = sources
                     .iter()
-                    .filter(|(_, d)| d.manifest().kind == DatasetKind::Fx)
-                    .map(|(name, _)| name.as_str())
+                    .filter(|source| source.manifest.kind == DatasetKind::Fx)
+                    .map(|source| source.name)
                     .collect();
                 Err(self.fail(
                     "fx.source",

@@ -10,15 +10,14 @@ use crossbook_engine::spread::FairModel;
 use crossbook_engine::strategy::{OrderStyle, RouteConfig, Size, StrategyConfig};
 use crossbook_engine::units::{Amount, Bps, FxRate, Price, Qty};
 
-use super::{Builder, SetupError, common_multiple, instrument_name, kind, latency, seconds_ns};
+use super::{Builder, SetupError, Source, common_multiple, instrument_name, kind, latency, seconds_ns};
 use crate::config;
 use crate::dataset::manifest::{DatasetKind, MarketRules};
-use crate::dataset::reader::Dataset;
 
 impl Builder<'_> {
     pub(super) fn instruments(
         &self,
-        datasets: &[(String, Dataset)],
+        sources: &[Source<'_>],
         names: &[String],
         venues: &[String],
         currency: &impl Fn(&str) -> CurrencyId,
@@ -26,9 +25,9 @@ impl Builder<'_> {
         let mut specs = Vec::new();
         for name in names {
             let mut rules = MarketRules::default();
-            let mut of_name = datasets
+            let mut of_name = sources
                 .iter()
-                .map(|(_, d)| d.manifest())
+                .map(|source| source.manifest)
                 .filter(|m| m.kind != DatasetKind::Fx && instrument_name(m) == *name);
             let Some(first) = of_name.next() else { continue };
             for manifest in std::iter::once(first).chain(of_name) {

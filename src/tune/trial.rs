@@ -79,6 +79,40 @@ pub struct Record {
     pub test_periods: Vec<f64>,
 }
 
+impl Record {
+    /// A record of a trial that has no result.
+    pub fn failed(task: &Task, reason: String) -> Record {
+        Record {
+            id: task.id,
+            fold: task.fold,
+            params: task.params.clone(),
+            state: State::Failed,
+            reason: Some(reason),
+            same_as: None,
+            value: None,
+            rungs: Vec::new(),
+            train: None,
+            test: None,
+            cases: Vec::new(),
+            train_periods: Vec::new(),
+            test_periods: Vec::new(),
+        }
+    }
+
+    /// Whether every number in it is finite, as JSON needs it; parameters are by construction.
+    pub fn is_finite(&self) -> bool {
+        let measures = self.cases.iter().map(|case| &case.train);
+        let measures = measures.chain(&self.train).chain(&self.test);
+        let numbers = self.value.iter().chain(&self.rungs);
+        let numbers = numbers.chain(&self.train_periods).chain(&self.test_periods);
+        let numbers = numbers.chain(self.cases.iter().filter_map(|case| case.metric.as_ref()));
+        numbers
+            .copied()
+            .chain(measures.flat_map(Measures::numbers))
+            .all(f64::is_finite)
+    }
+}
+
 /// One scenario under one stress in one window.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseRecord {
@@ -118,4 +152,13 @@ pub struct Measures {
     pub win_rate: Option<f64>,
     /// Mean result of a round trip, base currency.
     pub pnl_per_trip: Option<f64>,
+}
+
+impl Measures {
+    /// Every number that could be other than finite.
+    fn numbers(&self) -> impl Iterator<Item = f64> {
+        let ratios = [self.sharpe, self.sortino, self.win_rate, self.pnl_per_trip];
+        let amounts = [self.pnl, self.pnl_vs_hold, self.fees, self.max_drawdown];
+        amounts.into_iter().chain(ratios.into_iter().flatten())
+    }
 }

@@ -1,0 +1,148 @@
+//! Samplers: what to try next, given what has been tried.
+//!
+//! All of them see one thing, [`View`], and answer with points of the unit cube; the study turns these into values, keeps
+//! the books and refuses repetitions. Losses are minimised here: the study has turned the sign where it maximises.
+//!
+//! - What a sampler proposes depends on the space, its configuration, the seed, and the trials in the view (told and
+//!   pending, in the order of ids): not on the order in which results came within a batch, not on a clock.
+
+pub mod grid;
+pub mod random;
+
+use crossbook_engine::rng::Rng;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::space::{Space, SpaceError};
+
+/// What became of a proposed point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum State {
+    /// Proposed, no result yet.
+    Pending,
+    /// The loss, finite; less is better.
+    Complete(f64),
+    /// Given up early; the loss so far if one was known, finite.
+    Pruned(Option<f64>),
+    /// No result to be had.
+    Failed,
+}
+
+/// A proposed point and what became of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tried {
+    /// Trial id.
+    pub id: u64,
+    /// The snapped point.
+    pub point: Vec<f64>,
+    /// What became of it.
+    pub state: State,
+}
+
+/// All that a sampler may look at.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// The space.
+    pub space: &'a Space,
+    /// All trials so far, by id, counted from 0 without gaps. The next proposal is for id `tried.len()`.
+    pub tried: &'a [Tried],
+    /// The study's seed.
+    pub seed: u64,
+    /// Trials that are planned in all, when that is known. A hint.
+    pub trials: Option<u64>,
+}
+
+impl View<'_> {
+    /// The random stream of the next trial: a function of seed and id alone.
+    pub fn rng(&self) -> Rng {
+        Rng::stream(self.seed, &format!("tuner.trial.{}", self.tried.len()))
+    }
+}
+
+/// Proposes points.
+pub trait Sampler: Send {
+    /// A snapped, feasible point for the next trial. `None`: there is nothing left to propose. A point that was proposed
+    /// before is replaced by the study as long as there are others.
+    ///
+    /// # Errors
+    /// When the space does not suit the sampler, or nothing satisfies the constraints.
+    fn propose(&mut self, view: &View<'_>) -> Result<Option<Vec<f64>>, SamplerError>;
+}
+
+/// Why a sampler cannot go on, or cannot begin.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum SamplerError {
+    /// The space itself.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// A grid beyond its bound.
+    #[error(
+        "the grid has {} points, more than max_points = {limit}: give floats a step, ints a longer step, choose fewer \
+         points per float, raise max_points, or use another sampler", at_least(*points)
+    )]
+    GridTooLarge { points: u64, limit: u64 },
+    /// An option outside its range.
+    #[error("sampler {sampler}: {option} must be {allowed}, not {value}")]
+    Option {
+        sampler: &'static str,
+        option: &'static str,
+        allowed: &'static str,
+        value: f64,
+    },
+    /// A name that no sampler has.
+    #[error("unknown sampler {name:?}; known are {}", SamplerConfig::NAMES.join(", "))]
+    UnknownName { name: String },
+}
+
+fn at_least(count: u64) -> String {
+    match count {
+        u64::MAX => "at least 2^64".to_owned(),
+        count => count.to_string(),
+    }
+}
+
+/// Which sampler, with its options.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum SamplerConfig {
+    /// Every point of a grid.
+    Grid(grid::GridOptions),
+    /// Uniform draws.
+    Random(random::RandomOptions),
+}
+
+impl SamplerConfig {
+    /// The names that `kind` may have.
+    pub const NAMES: [&'static str; 2] = ["grid", "random"];
+
+    /// The sampler of this name with default options.
+    ///
+    /// # Errors
+    /// When no sampler has this name; lists those there are.
+    pub fn by_name(name: &str) -> Result<SamplerConfig, SamplerError> {
+        match name {
+            "grid" => Ok(SamplerConfig::Grid(Default::default())),
+            "random" => Ok(SamplerConfig::Random(Default::default())),
+            _ => Err(SamplerError::UnknownName { name: name.to_owned() }),
+        }
+    }
+
+    /// The `kind` of this configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SamplerConfig::Grid(_) => "grid",
+            SamplerConfig::Random(_) => "random",
+        }
+    }
+
+    /// Makes the sampler for a space.
+    ///
+    /// # Errors
+    /// When an option is out of its range or does not suit the space.
+    pub fn build(&self, space: &Space, seed: u64) -> Result<Box<dyn Sampler>, SamplerError> {
+        Ok(match self {
+            SamplerConfig::Grid(options) => Box::new(grid::Grid::new(options, space, seed)?),
+            SamplerConfig::Random(_) => Box::new(random::Random),
+        })
+    }
+}

@@ -4,6 +4,7 @@
 //! It reads no file, no clock and no unseeded randomness; what a sampler proposes is a function of the space, the seed and
 //! the results told so far, in any order within a batch.
 
+pub mod guards;
 pub mod protocol;
 pub mod sampler;
 pub mod space;

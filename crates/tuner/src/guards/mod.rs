@@ -1,0 +1,9 @@
+//! What having chosen the best of many trials does to its figures.
+//!
+//! Formulas, sources and how they are meant to be read: `docs/tuning-guards.md`. Everything here works on plain results per
+//! period; which trials and which periods those are is the caller's business. What is not defined is `None`, never NaN.
+
+pub mod cscv;
+pub mod normal;
+pub mod sharpe;
+pub mod trials;

@@ -8,6 +8,7 @@
 
 pub mod grid;
 pub mod random;
+pub mod tpe;
 
 use crossbook_engine::rng::Rng;
 use serde::{Deserialize, Serialize};
@@ -94,6 +95,27 @@ pub enum SamplerError {
     UnknownName { name: String },
 }
 
+impl SamplerError {
+    /// Refuses an option outside its range.
+    fn option(
+        sampler: &'static str,
+        option: &'static str,
+        value: f64,
+        fits: bool,
+        allowed: &'static str,
+    ) -> Result<(), SamplerError> {
+        if fits {
+            return Ok(());
+        }
+        Err(SamplerError::Option {
+            sampler,
+            option,
+            allowed,
+            value,
+        })
+    }
+}
+
 fn at_least(count: u64) -> String {
     match count {
         u64::MAX => "at least 2^64".to_owned(),
@@ -109,11 +131,13 @@ pub enum SamplerConfig {
     Grid(grid::GridOptions),
     /// Uniform draws.
     Random(random::RandomOptions),
+    /// Tree-structured Parzen estimator.
+    Tpe(tpe::TpeOptions),
 }
 
 impl SamplerConfig {
     /// The names that `kind` may have.
-    pub const NAMES: [&'static str; 2] = ["grid", "random"];
+    pub const NAMES: [&'static str; 3] = ["grid", "random", "tpe"];
 
     /// The sampler of this name with default options.
     ///
@@ -123,6 +147,7 @@ impl SamplerConfig {
         match name {
             "grid" => Ok(SamplerConfig::Grid(Default::default())),
             "random" => Ok(SamplerConfig::Random(Default::default())),
+            "tpe" => Ok(SamplerConfig::Tpe(Default::default())),
             _ => Err(SamplerError::UnknownName { name: name.to_owned() }),
         }
     }
@@ -132,6 +157,7 @@ impl SamplerConfig {
         match self {
             SamplerConfig::Grid(_) => "grid",
             SamplerConfig::Random(_) => "random",
+            SamplerConfig::Tpe(_) => "tpe",
         }
     }
 
@@ -143,6 +169,7 @@ impl SamplerConfig {
         Ok(match self {
             SamplerConfig::Grid(options) => Box::new(grid::Grid::new(options, space, seed)?),
             SamplerConfig::Random(_) => Box::new(random::Random),
+            SamplerConfig::Tpe(options) => Box::new(tpe::Tpe::new(options, space)?),
         })
     }
 }

@@ -147,6 +147,21 @@ impl Domain {
         }
     }
 
+    /// Lower and upper end of a cell; 0 and 1 for a continuous axis.
+    pub fn edges(&self, cell: u64) -> (f64, f64) {
+        let cells = self.cells();
+        if cells <= 1 {
+            return (0.0, 1.0);
+        }
+        let cell = cell.min(cells - 1) as f64;
+        if let Domain::Int { low, log: true, .. } = self {
+            let (bottom, top) = self.logs();
+            let edge = |beyond: f64| (libm::log(*low as f64 + cell + beyond) - bottom) / (top - bottom);
+            return (edge(-0.5), edge(0.5));
+        }
+        (cell / cells as f64, (cell + 1.0) / cells as f64)
+    }
+
     /// The coordinate as it is kept: in `[0, 1]`, and on the centre of its cell if there are cells.
     pub(super) fn snap(&self, u: f64) -> f64 {
         match self.cells() {

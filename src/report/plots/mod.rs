@@ -83,8 +83,8 @@ pub const FILE: Style = Style { paper: Some(WHITE) };
 /// Parts of a page: no background, and [`svg`] gives the text the page's colour.
 pub const PAGE: Style = Style { paper: None };
 
-type Area<'a, DB> = DrawingArea<DB, Shift>;
-type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
+pub(crate) type Area<'a, DB> = DrawingArea<DB, Shift>;
+pub(crate) type Drawn<DB> = Result<(), DrawingAreaErrorKind<<DB as DrawingBackend>::ErrorType>>;
 
 /// Draws a picture of the run as an SVG text.
 ///
@@ -160,7 +160,7 @@ fn draw<DB: DrawingBackend>(area: &Area<DB>, picture: Picture, run: &Run) -> Dra
     }
 }
 
-fn svg_of(
+pub(crate) fn svg_of(
     size: (u32, u32),
     style: &Style,
     draw: impl FnOnce(&Area<SVGBackend>) -> Result<(), DrawingAreaErrorKind<std::io::Error>>,
@@ -181,7 +181,7 @@ fn svg_of(
     Ok(text)
 }
 
-fn png_of(
+pub(crate) fn png_of(
     size: (u32, u32),
     draw: impl FnOnce(
         &Area<BitMapBackend>,
@@ -203,13 +203,13 @@ fn png_of(
     Ok(png)
 }
 
-fn text_style(size: f64, colour: RGBColor, bold: bool) -> TextStyle<'static> {
+pub(crate) fn text_style(size: f64, colour: RGBColor, bold: bool) -> TextStyle<'static> {
     let weight = if bold { FontStyle::Bold } else { FontStyle::Normal };
     FontDesc::new(FontFamily::Name(font::FAMILY), size, weight).color(&colour)
 }
 
 /// A bold title with a plain line below it; gives the area that is left.
-fn titled<DB: DrawingBackend>(
+pub(crate) fn titled<DB: DrawingBackend>(
     area: &Area<DB>,
     title: &str,
     below: &str,
@@ -221,14 +221,14 @@ fn titled<DB: DrawingBackend>(
 }
 
 /// A sentence in the middle of a picture that has nothing to show.
-fn nothing<DB: DrawingBackend>(area: &Area<DB>, sentence: &str) -> Drawn<DB> {
+pub(crate) fn nothing<DB: DrawingBackend>(area: &Area<DB>, sentence: &str) -> Drawn<DB> {
     let (width, height) = area.dim_in_pixel();
     let style = text_style(20.0, GREY, false).pos(Pos::new(HPos::Center, VPos::Center));
     area.draw_text(sentence, &style, (width as i32 / 2, height as i32 / 2))
 }
 
 /// Entries of a legend in one row from the left: a swatch and a text each.
-fn legend<DB: DrawingBackend>(area: &Area<DB>, from: (i32, i32), entries: &[(&str, RGBColor)]) -> Drawn<DB> {
+pub(crate) fn legend<DB: DrawingBackend>(area: &Area<DB>, from: (i32, i32), entries: &[(&str, RGBColor)]) -> Drawn<DB> {
     let style = text_style(16.0, INK, false).pos(Pos::new(HPos::Left, VPos::Center));
     let mut x = from.0;
     for (text, colour) in entries {

@@ -14,3 +14,4 @@ mod real_import;
 mod report;
 mod synth;
 mod tidy;
+mod tune;

@@ -13,7 +13,7 @@ use crate::tune::results::{Results, usable};
 use crate::tune::trial::Record;
 
 /// Cells of the surface along each axis.
-const CELLS: usize = 56;
+const CELLS: usize = 90;
 /// Points that the surface is made of at most.
 const MOST: usize = 1500;
 /// Bands of colour.
@@ -53,7 +53,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
     words.push_str(" · smoothed between the trials · ring: the best");
     let rest = titled(area, &heading, &words)?;
     let values: Vec<f64> = points.iter().map(|point| point.value).collect();
-    let value_scale = Scale::objective(&values, 8);
+    let value_scale = Scale::objective(&values, 10);
     let (rest, bar) = rest.split_horizontally(rest.dim_in_pixel().0 - BAR);
     let mut chart = ChartBuilder::on(&rest)
         .margin(10)
@@ -77,7 +77,10 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
             })
             .collect();
         while from < CELLS {
-            let run = colours[from..].iter().take_while(|other| **other == colours[from]).count();
+            let run = colours[from..]
+                .iter()
+                .take_while(|other| **other == colours[from])
+                .count();
             if let Some(colour) = colours[from] {
                 let corners = [
                     (x.at(from as f64 * step), y.at(row as f64 * step)),
@@ -116,14 +119,14 @@ struct Surface {
 impl Surface {
     fn new(points: &[Point], x: &Scale, y: &Scale) -> Surface {
         // Narrower with more points: the rule of Scott (1992) for two dimensions and points all over the square.
-        let width = 0.3 * libm::pow(points.len() as f64, -1.0 / 6.0);
+        let width = 0.2 * libm::pow(points.len() as f64, -1.0 / 6.0);
         let points = points
             .iter()
             .map(|point| (x.share(point.x), y.share(point.y), point.value))
             .collect();
         Surface {
             points,
-            width: width.max(0.035),
+            width: width.max(0.03),
         }
     }
 

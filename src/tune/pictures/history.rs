@@ -21,7 +21,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
     let stays = |record: &&Record| best.iter().any(|(_, line)| line.iter().any(|step| step.0 == record.id));
     let (drawn, every) = sparse(results.records.iter().collect(), MOST, stays);
     let values: Vec<f64> = results.records.iter().filter_map(shown).collect();
-    let scale = Scale::objective(&values, 7);
+    let scale = Scale::objective(&values, 9);
     let (low, high) = scale.ends();
     let below = values.iter().filter(|&&value| value < low).count();
     let mut words = format!(
@@ -34,7 +34,10 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
     );
     if let Some(winner) = results.winner() {
         let value = usable(winner).map_or("-".to_owned(), short);
-        words.push_str(&format!(" · best of fold {}: {value} (trial {})", winner.fold, winner.id));
+        words.push_str(&format!(
+            " · best of fold {}: {value} (trial {})",
+            winner.fold, winner.id
+        ));
     }
     if below > 0 {
         words.push_str(&format!(" · {below} lie below the axis"));
@@ -87,11 +90,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
         corners.extend(corners.last().map(|corner| (*until as f64, corner.1)));
         chart.draw_series(LineSeries::new(corners, AMBER.stroke_width(2)))?;
         if let Some(&(id, value)) = line.last() {
-            chart.draw_series([Circle::new(
-                (id as f64, value.min(high)),
-                7,
-                AMBER.stroke_width(3),
-            )])?;
+            chart.draw_series([Circle::new((id as f64, value.min(high)), 7, AMBER.stroke_width(3))])?;
         }
     }
     Ok(())

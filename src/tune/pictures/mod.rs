@@ -242,16 +242,8 @@ macro_rules! mesh {
             .axis_style(crate::report::plots::INK.mix(0.6))
             .bold_line_style(crate::report::plots::INK.mix(0.10))
             .light_line_style(TRANSPARENT)
-            .label_style(crate::report::plots::text_style(
-                16.0,
-                crate::report::plots::INK,
-                false,
-            ))
-            .axis_desc_style(crate::report::plots::text_style(
-                16.0,
-                crate::report::plots::INK,
-                false,
-            ))
+            .label_style(crate::report::plots::text_style(16.0, crate::report::plots::INK, false))
+            .axis_desc_style(crate::report::plots::text_style(16.0, crate::report::plots::INK, false))
             .x_desc($x_desc)
             .y_desc($y_desc)
             .draw()

@@ -11,8 +11,10 @@ use crate::tune::trial::Record;
 
 /// Axes drawn at most beside the value's.
 const MOST_AXES: usize = 11;
-/// Lines drawn at most; the best twentieth is always among them.
+/// Lines drawn at most; some of the best are always among them.
 const MOST: usize = 700;
+/// How many of the best are always among them, as far as they are a twentieth of all.
+const BEST: usize = 40;
 
 pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB> {
     let heading = title(results, "parameters of each trial");
@@ -28,14 +30,14 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
         return nothing(&titled(area, &heading, "")?, why);
     }
     let count = ranked.len();
-    let best = ranked.len() / 20;
+    let best = (ranked.len() / 20).min(BEST);
     let shares: Vec<(f64, &Record)> = ranked
         .into_iter()
         .enumerate()
         .map(|(rank, record)| (1.0 - rank as f64 / (count.max(2) - 1) as f64, record))
         .collect();
     let lowest = shares.get(best).map_or(1.0, |share| share.0);
-    let (mut drawn, every) = sparse(shares, MOST, |share| share.0 >= lowest && best < MOST);
+    let (mut drawn, every) = sparse(shares, MOST, |share| share.0 >= lowest);
     // The best last, on top.
     drawn.reverse();
     let shown = &params[..params.len().min(MOST_AXES)];
@@ -57,10 +59,10 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
         .iter()
         .map(|param| {
             let name = names.get(param.name.as_str()).copied().unwrap_or(&param.name);
-            (cut(name, 18), Scale::of_param(param, 7))
+            (cut(name, 26), Scale::of_param(param, 7))
         })
         .collect();
-    axes.push(("value".to_owned(), Scale::objective(&values, 7)));
+    axes.push(("value".to_owned(), Scale::objective(&values, 9)));
     let x = |axis: usize| left + (right - left) * axis as i32 / (axes.len() as i32 - 1).max(1);
     let y = |share: f64| bottom - (share.clamp(0.0, 1.0) * f64::from(bottom - top)).round() as i32;
     let winner = results.winner().map(|record| record.id);
@@ -75,10 +77,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
             .enumerate()
             .map(|(at, (_, scale))| {
                 let position = match shown.get(at) {
-                    Some(param) => record
-                        .params
-                        .get(&param.name)
-                        .and_then(|value| scale.position(value)),
+                    Some(param) => record.params.get(&param.name).and_then(|value| scale.position(value)),
                     None => usable(record),
                 };
                 let y = position.map_or(bottom + 14, |position| y(scale.share(position)));

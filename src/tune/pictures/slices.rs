@@ -19,15 +19,24 @@ fn panels(results: &Results) -> usize {
     varied(results).len().min(MOST_PANELS)
 }
 
+/// Few panels share the whole width.
+fn columns(results: &Results) -> usize {
+    panels(results).clamp(1, COLUMNS)
+}
+
 pub fn size(results: &Results) -> (u32, u32) {
-    let rows = panels(results).div_ceil(COLUMNS).max(1) as u32;
+    let rows = panels(results).div_ceil(columns(results)).max(1) as u32;
     (1400, 60 + rows * PANEL)
 }
 
 pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB> {
     let heading = title(results, "value against each parameter");
     let params = varied(results);
-    let records: Vec<&Record> = results.records.iter().filter(|record| usable(record).is_some()).collect();
+    let records: Vec<&Record> = results
+        .records
+        .iter()
+        .filter(|record| usable(record).is_some())
+        .collect();
     if params.is_empty() || records.is_empty() {
         let why = match params.is_empty() {
             true => "no parameter varies",
@@ -39,7 +48,9 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
     let count = records.len();
     let values: Vec<f64> = records.iter().filter_map(|record| usable(record)).collect();
     let winner = results.winner();
-    let (drawn, every) = sparse(records, MOST, |record| Some(record.id) == winner.map(|winner| winner.id));
+    let (drawn, every) = sparse(records, MOST, |record| {
+        Some(record.id) == winner.map(|winner| winner.id)
+    });
     let folds = results.folds_seen();
     let mut words = format!("{count} trials with a value{}", note(every, count));
     if params.len() > shown.len() {
@@ -51,9 +62,10 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
     }
     let rest = titled(area, &heading, &words)?;
     let names = short_names(results);
-    let scale = Scale::objective(&values, 5);
+    let columns = columns(results);
+    let scale = Scale::objective(&values, 7);
     let low = scale.ends().0;
-    let cells = rest.split_evenly((shown.len().div_ceil(COLUMNS), COLUMNS));
+    let cells = rest.split_evenly((shown.len().div_ceil(columns), columns));
     for (at, (param, cell)) in shown.iter().zip(&cells).enumerate() {
         let name = names.get(param.name.as_str()).copied().unwrap_or(&param.name);
         let x = Scale::of_param(param, 5);
@@ -62,9 +74,13 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
             .margin_right(20)
             .margin_top(30)
             .x_label_area_size(26)
-            .y_label_area_size(if at % COLUMNS == 0 { 100 } else { 84 })
+            .y_label_area_size(if at % columns == 0 { 100 } else { 84 })
             .build_cartesian_2d(x.clone(), scale.clone())?;
-        let words = if at % COLUMNS == 0 { results.objective.as_str() } else { "" };
+        let words = if at % columns == 0 {
+            results.objective.as_str()
+        } else {
+            ""
+        };
         mesh!(chart, "", words)?;
         cell.draw_text(&cut(name, 40), &text_style(16.0, INK, true), (104, 8))?;
         let place = |record: &Record| -> Option<(f64, f64)> {

@@ -27,7 +27,9 @@ pub fn out_of_sample<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> 
     }
     let count = all.len();
     let line = regression(all.iter().map(|(_, point)| *point));
-    let rates = all.iter().all(|(record, _)| !record.train_periods.is_empty() && !record.test_periods.is_empty());
+    let rates = all
+        .iter()
+        .all(|(record, _)| !record.train_periods.is_empty() && !record.test_periods.is_empty());
     let chosen: Vec<u64> = results
         .folds_seen()
         .into_iter()
@@ -35,11 +37,13 @@ pub fn out_of_sample<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> 
         .map(|record| record.id)
         .collect();
     let (x, y) = (
-        Scale::objective(&all.iter().map(|(_, point)| point.0).collect::<Vec<_>>(), 7),
-        Scale::objective(&all.iter().map(|(_, point)| point.1).collect::<Vec<_>>(), 7),
+        Scale::objective(&all.iter().map(|(_, point)| point.0).collect::<Vec<_>>(), 9),
+        Scale::objective(&all.iter().map(|(_, point)| point.1).collect::<Vec<_>>(), 9),
     );
     let (points, every) = sparse(all, MOST, |(record, _)| chosen.contains(&record.id));
-    let slope = line.map_or("no slope can be fitted".to_owned(), |(_, slope)| format!("slope {}", short(slope)));
+    let slope = line.map_or("no slope can be fitted".to_owned(), |(_, slope)| {
+        format!("slope {}", short(slope))
+    });
     let words = format!(
         "{count} trials, {slope}: near 1 the past repeats itself, near 0 or below the search found noise{}",
         note(every, count)
@@ -142,7 +146,7 @@ fn clipped(line: [(f64, f64); 2], ends: Ends) -> Option<[(f64, f64); 2]> {
             to = to.min(room / step);
         }
     }
-    (from < to).then(|| [(x0 + from * dx, y0 + from * dy), (x0 + to * dx, y0 + to * dy)])
+    (from < to).then_some([(x0 + from * dx, y0 + from * dy), (x0 + to * dx, y0 + to * dy)])
 }
 
 /// Bars of the logits.
@@ -246,6 +250,9 @@ pub fn walk_forward<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> D
     }
     let values: Vec<f64> = curve.iter().map(|point| point.1).collect();
     let kept = crate::report::plots::thin(&[&values], 1200);
-    chart.draw_series(LineSeries::new(kept.into_iter().map(|at| curve[at]), BLUE.stroke_width(2)))?;
+    chart.draw_series(LineSeries::new(
+        kept.into_iter().map(|at| curve[at]),
+        BLUE.stroke_width(2),
+    ))?;
     Ok(())
 }

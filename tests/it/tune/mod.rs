@@ -1,0 +1,5 @@
+//! Tuning sessions from outside.
+
+mod export;
+mod pictures;
+mod samples;

@@ -5,6 +5,7 @@
 //! the results told so far, in any order within a batch.
 
 pub mod guards;
+pub mod importance;
 pub mod protocol;
 pub mod sampler;
 pub mod space;

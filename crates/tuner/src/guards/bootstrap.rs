@@ -52,7 +52,7 @@ pub fn superiority(trials: &[&[f64]], resampling: &Resampling) -> Option<Superio
     let periods = trials.first()?.len();
     let block = resampling.block.unwrap_or_else(|| block_length(periods));
     let sound = |row: &&[f64]| row.len() == periods && row.iter().all(|x| x.is_finite());
-    if periods < 8 || resampling.samples == 0 || !(block >= 1.0) || !trials.iter().all(sound) {
+    if periods < 8 || resampling.samples == 0 || block.is_nan() || block < 1.0 || !trials.iter().all(sound) {
         return None;
     }
     let rows: Vec<&[f64]> = trials

@@ -272,7 +272,8 @@ mod tests {
             values.iter().map(|value| (at.clone(), *value)).collect()
         };
         let score = |peak: f64, values: &[Option<f64>]| evaluated(&space, &at, peak, &around(values)).map(|p| p.score);
-        let cases: [(f64, &[Option<f64>], Option<f64>); 7] = [
+        type Case<'a> = (f64, &'a [Option<f64>], Option<f64>);
+        let cases: [Case<'_>; 7] = [
             (10.0, &[Some(8.0), Some(9.0), Some(1.0)], Some(0.8)),
             (10.0, &[Some(8.0), Some(9.0), None], Some(0.8)),
             (10.0, &[Some(8.0), Some(9.0), None, Some(7.0)], Some(0.75)),

@@ -7,7 +7,7 @@ use crossbook_engine::units::Qty;
 use super::{ConfigError, FairPremium, Risk, Scenario, Size, Strategy, VenueKind, Window};
 
 impl Scenario {
-    pub(super) fn validate(&self, path: &Path) -> Result<(), ConfigError> {
+    pub(crate) fn validate(&self, path: &Path) -> Result<(), ConfigError> {
         let bad = |key: &str, message: &str| {
             Err(ConfigError::Value {
                 path: path.to_owned(),

@@ -54,7 +54,7 @@ fn parse_value(text: &str) -> Value {
 }
 
 /// Splits at dots outside quotes: `instruments."upbit:KRW-BTC".lot`.
-fn split(path: &str) -> Option<Vec<String>> {
+pub(crate) fn split(path: &str) -> Option<Vec<String>> {
     let mut keys = vec![String::new()];
     let mut quoted = false;
     for c in path.chars() {

@@ -55,9 +55,9 @@ pub(super) struct State {
     pub passed: bool,
 }
 
-/// What held just before the window, while it has not begun.
+/// What held just before a window, while it has not begun: a window of any stream begins with this, wherever it is cut.
 #[derive(Default)]
-struct Before {
+pub(crate) struct Before {
     book: Book,
     complete: bool,
     down: Option<(TimestampNs, FeedStatus)>,
@@ -223,28 +223,9 @@ impl State {
             return Ok(());
         };
         let events_before = self.stats.events;
-        if before.book.is_synced() {
-            let [bids, asks]: [Vec<Level>; 2] =
-                [BookSide::Bid, BookSide::Ask].map(|side| before.book.levels(side).collect());
-            let snapshot = EventKind::Snapshot {
-                bids: &bids,
-                asks: &asks,
-                complete: before.complete,
-            };
-            self.push(before.book.ts_event(), self.from, snapshot, chunk)?;
-        }
-        // Later than the book or at the same time: the order of exchange times is kept.
-        let mut rest: Vec<(TimestampNs, EventKind<'_>)> = Vec::new();
-        rest.extend(before.rate.map(|(ts, rate)| (ts, EventKind::Fx(rate))));
-        rest.extend(before.down.map(|(ts, status)| (ts, EventKind::Status(status))));
-        rest.sort_by_key(|(ts, _)| *ts);
-        for (ts_event, event) in rest {
-            let ts_event = chunk
-                .headers()
-                .last()
-                .map_or(ts_event, |last| last.ts_event.max(ts_event));
-            self.push(ts_event, self.from, event, chunk)?;
-        }
+        before.give(self.from, |ts_event, ts_recv, event| {
+            self.push(ts_event, ts_recv, event, chunk)
+        })?;
         self.stats.carried = self.stats.events - events_before;
         Ok(())
     }
@@ -263,7 +244,8 @@ impl State {
 }
 
 impl Before {
-    fn note(&mut self, ts_event: TimestampNs, ts_recv: TimestampNs, event: &EventKind<'_>) {
+    /// Takes in an event from before the window.
+    pub fn note(&mut self, ts_event: TimestampNs, ts_recv: TimestampNs, event: &EventKind<'_>) {
         match *event {
             EventKind::Snapshot { complete, .. } => {
                 self.complete = complete;
@@ -277,6 +259,33 @@ impl Before {
             _ => {}
         }
         self.book.apply(ts_event, ts_recv, event);
+    }
+
+    /// Tells `push` what a window that begins at `from` begins with: the book as a snapshot, the rate, the feed's bad health,
+    /// all received at its first instant and stamped as they were.
+    pub fn give<E>(
+        &self,
+        from: TimestampNs,
+        mut push: impl FnMut(TimestampNs, TimestampNs, EventKind<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut last = TimestampNs::MIN;
+        if self.book.is_synced() {
+            let [bids, asks]: [Vec<Level>; 2] =
+                [BookSide::Bid, BookSide::Ask].map(|side| self.book.levels(side).collect());
+            let complete = self.complete;
+            last = self.book.ts_event();
+            push(last, from, EventKind::Snapshot { bids: &bids, asks: &asks, complete })?;
+        }
+        // Later than the book or at the same time: the order of exchange times is kept.
+        let mut rest: Vec<(TimestampNs, EventKind<'_>)> = Vec::new();
+        rest.extend(self.rate.map(|(ts, rate)| (ts, EventKind::Fx(rate))));
+        rest.extend(self.down.map(|(ts, status)| (ts, EventKind::Status(status))));
+        rest.sort_by_key(|(ts, _)| *ts);
+        for (ts_event, event) in rest {
+            last = last.max(ts_event);
+            push(last, from, event)?;
+        }
+        Ok(())
     }
 }
 

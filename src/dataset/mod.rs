@@ -10,7 +10,7 @@ mod columns;
 pub mod convert;
 mod distribution;
 mod error;
-mod events;
+pub(crate) mod events;
 pub mod import;
 pub mod inspect;
 pub mod manifest;

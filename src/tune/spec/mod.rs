@@ -3,6 +3,7 @@
 //!
 //! It opens no dataset: what needs one is checked by [`super::evaluate::Evaluator::new`].
 
+pub mod params;
 mod pruner;
 mod validation;
 
@@ -339,5 +340,3 @@ impl Spec {
     }
 }
 
-#[cfg(test)]
-mod tests;

@@ -274,7 +274,15 @@ impl Before {
                 [BookSide::Bid, BookSide::Ask].map(|side| self.book.levels(side).collect());
             let complete = self.complete;
             last = self.book.ts_event();
-            push(last, from, EventKind::Snapshot { bids: &bids, asks: &asks, complete })?;
+            push(
+                last,
+                from,
+                EventKind::Snapshot {
+                    bids: &bids,
+                    asks: &asks,
+                    complete,
+                },
+            )?;
         }
         // Later than the book or at the same time: the order of exchange times is kept.
         let mut rest: Vec<(TimestampNs, EventKind<'_>)> = Vec::new();

@@ -305,7 +305,13 @@ mod tests {
             (with(&[part(0.0)]), "objective.metrics[0].weight"),
             (with(&[part(f64::NAN)]), "objective.metrics[0].weight"),
             (with(&[part(1.0), part(2.0)]), "objective.metrics[1].name"),
-            (Objective { k: -1.0, ..base.clone() }, "objective.k"),
+            (
+                Objective {
+                    k: -1.0,
+                    ..base.clone()
+                },
+                "objective.k",
+            ),
             (
                 Objective {
                     min_round_trips: 0,

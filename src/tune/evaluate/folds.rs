@@ -65,7 +65,11 @@ pub fn divide(
     embargo_ns: i64,
     scenarios: &[(String, Span)],
 ) -> Result<Division, (&'static str, String)> {
-    let shortest = scenarios.iter().map(|(_, span)| span.1.since(span.0)).min().unwrap_or(0);
+    let shortest = scenarios
+        .iter()
+        .map(|(_, span)| span.1.since(span.0))
+        .min()
+        .unwrap_or(0);
     let tested = validation.test_fraction.unwrap_or(0.0);
     let train_ns = (shortest as f64 * (1.0 - tested)) as i64 - if tested > 0.0 { embargo_ns } else { 0 };
     if train_ns <= 0 {
@@ -294,7 +298,10 @@ mod tests {
         assert_eq!(check(&many, 0, &[span(0, 100)]).0, "folds");
         let (key, message) = check(&split, 0, &[span(0, 200), span(100, 300)]);
         assert_eq!(key, "mode", "{message}");
-        assert!(message.contains("`s1` is trained on what `s0` is tested on"), "{message}");
+        assert!(
+            message.contains("`s1` is trained on what `s0` is tested on"),
+            "{message}"
+        );
     }
 
     #[test]
@@ -312,7 +319,13 @@ mod tests {
 
     #[test]
     fn samples_divide_the_period() {
-        for (period, wanted, step) in [(3600, 10, 10), (3600, 7, 6), (60, 100, 60), (60, 60, 60), (86_400, 5000, 4800)] {
+        for (period, wanted, step) in [
+            (3600, 10, 10),
+            (3600, 7, 6),
+            (60, 100, 60),
+            (60, 60, 60),
+            (86_400, 5000, 4800),
+        ] {
             assert_eq!(sample_step(period * S, wanted * S) % S, 0);
             assert_eq!(sample_step(period * S, wanted * S) / S, step, "{period} {wanted}");
         }

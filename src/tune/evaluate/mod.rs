@@ -258,12 +258,13 @@ impl Evaluator {
                 Err(error) => reason = Some(format!("test: {error}")),
             }
         }
-        let test = (!tests.is_empty() && tests.len() == windows.test.len())
-            .then(|| Figures::together(tests.iter()));
+        let test = (!tests.is_empty() && tests.len() == windows.test.len()).then(|| Figures::together(tests.iter()));
         Ok(Record {
             reason,
             value,
-            rungs: (0..task.rungs.len()).map(|rung| self.rung_value(&prefixes, rung)).collect(),
+            rungs: (0..task.rungs.len())
+                .map(|rung| self.rung_value(&prefixes, rung))
+                .collect(),
             train: Some(train.measures()),
             test: test.as_ref().map(Figures::measures),
             cases,
@@ -339,7 +340,10 @@ fn check_rungs(task: &Task) -> Result<(), String> {
     let mut last = 0.0;
     for rung in &task.rungs {
         if !(rung.fraction > last && rung.fraction < 1.0) {
-            return Err(format!("rung at {}: shares rise from above 0 to below 1", rung.fraction));
+            return Err(format!(
+                "rung at {}: shares rise from above 0 to below 1",
+                rung.fraction
+            ));
         }
         last = rung.fraction;
     }

@@ -218,12 +218,13 @@ impl Preparing<'_> {
                 });
                 self.decoded.len() - 1
             });
-            let hull = self.decoded[at].span.map_or(span, |(from, to)| (from.min(span.0), to.max(span.1)));
+            let hull = self.decoded[at]
+                .span
+                .map_or(span, |(from, to)| (from.min(span.0), to.max(span.1)));
             self.decoded[at].span = Some(hull);
             decoded.push(at);
         }
-        let template =
-            Template::new(scenario, &self.spec.space).map_err(|message| self.key("space", message))?;
+        let template = Template::new(scenario, &self.spec.space).map_err(|message| self.key("space", message))?;
         self.bases.push(Base {
             path: path.clone(),
             template,
@@ -300,7 +301,12 @@ impl Preparing<'_> {
                     Some(table) if table.contains_key("max_hold_s") => None,
                     _ => largest(&self.spec.space, "strategy.max_hold_s"),
                 });
-                let fixed = || scenario.strategy_of(route).ok().and_then(|strategy| strategy.max_hold_s);
+                let fixed = || {
+                    scenario
+                        .strategy_of(route)
+                        .ok()
+                        .and_then(|strategy| strategy.max_hold_s)
+                };
                 longest = longest.max(tuned.or_else(fixed)?);
             }
         }
@@ -393,7 +399,9 @@ impl Preparing<'_> {
             let chunks = &self.decoded[base.decoded[source]].chunks;
             let cut = match &case.stress {
                 Some(Stress::FxShock { bps }) if gives_rate(base.fx, target) => with_shock(chunks, span, third, *bps),
-                Some(Stress::Outage { venue, count, share }) if self.goes_down(base, venue.as_deref(), source, target) => {
+                Some(Stress::Outage { venue, count, share })
+                    if self.goes_down(base, venue.as_deref(), source, target) =>
+                {
                     with_outages(chunks, span, &outages(span, *count, *share))
                 }
                 _ => cut(chunks, span),
@@ -402,9 +410,8 @@ impl Preparing<'_> {
         }
         let plain = !case.stress.as_ref().is_some_and(Stress::changes_data);
         let files = plain.then(|| {
-            let file = |&(source, target): &(usize, Target)| {
-                (target, Arc::clone(&self.decoded[base.decoded[source]].dataset))
-            };
+            let file =
+                |&(source, target): &(usize, Target)| (target, Arc::clone(&self.decoded[base.decoded[source]].dataset));
             base.targets.iter().map(file).collect()
         });
         Ok(Window {

@@ -78,13 +78,7 @@ impl<'a> Trial<'a> {
             .map_err(|error| format!("{}: {error}", self.cases[case].name))
     }
 
-    fn whole_of(
-        &self,
-        case: usize,
-        window: &Window,
-        rungs: &[Rung],
-        method: Method,
-    ) -> Result<Ended, ReplayError> {
+    fn whole_of(&self, case: usize, window: &Window, rungs: &[Rung], method: Method) -> Result<Ended, ReplayError> {
         let mut lean = self.recorder(case, window, rungs);
         let (mut engine, mut sim) = self.engine(case, window)?;
         let mut streams = window.streams(&engine, method)?;
@@ -98,13 +92,7 @@ impl<'a> Trial<'a> {
     ///
     /// # Errors
     /// As [`Trial::whole`].
-    pub fn prefix(
-        &self,
-        case: usize,
-        window: &Window,
-        rungs: &[Rung],
-        method: Method,
-    ) -> Result<Vec<Figures>, String> {
+    pub fn prefix(&self, case: usize, window: &Window, rungs: &[Rung], method: Method) -> Result<Vec<Figures>, String> {
         self.prefix_of(case, window, rungs, method)
             .map_err(|error| format!("{}: {error}", self.cases[case].name))
     }
@@ -119,7 +107,9 @@ impl<'a> Trial<'a> {
         let mut lean = self.recorder(case, window, rungs);
         let (mut engine, mut sim) = self.engine(case, window)?;
         let mut streams = window.streams(&engine, method)?;
-        let last = rungs.last().map_or(window.span.0, |rung| at_share(window.span, rung.fraction));
+        let last = rungs
+            .last()
+            .map_or(window.span.0, |rung| at_share(window.span, rung.fraction));
         match replay(&mut engine, &mut sim, &mut streams, &mut lean, &mut |at| at.now < last) {
             // Time never goes back: what it has not heard by then it cannot hear of the time before.
             Ok(_) | Err(ReplayError::Interrupted) => Ok(lean.until(last)),

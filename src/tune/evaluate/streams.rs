@@ -77,9 +77,9 @@ pub fn cut(chunks: &[Arc<Chunk>], (from, to): Span) -> Result<Chunks, ChunkError
 /// First event received at this instant or later: chunk and index.
 fn place(chunks: &[Arc<Chunk>], at: TimestampNs) -> (usize, usize) {
     let chunk = chunks.partition_point(|chunk| chunk.headers().last().is_none_or(|last| last.ts_recv < at));
-    let index = chunks.get(chunk).map_or(0, |chunk| {
-        chunk.headers().partition_point(|header| header.ts_recv < at)
-    });
+    let index = chunks
+        .get(chunk)
+        .map_or(0, |chunk| chunk.headers().partition_point(|header| header.ts_recv < at));
     (chunk, index)
 }
 
@@ -91,7 +91,9 @@ fn before(chunks: &[Arc<Chunk>], from: TimestampNs) -> Before {
     // A snapshot replaces all that a book knew, so nothing before the last one can matter.
     let is_snapshot = |kind: Kind| matches!(kind, Kind::Snapshot | Kind::CompleteSnapshot);
     let found = parts.iter().enumerate().rev().find_map(|(number, (chunk, end))| {
-        let index = chunk.headers()[..*end].iter().rposition(|header| is_snapshot(header.kind()))?;
+        let index = chunk.headers()[..*end]
+            .iter()
+            .rposition(|header| is_snapshot(header.kind()))?;
         Some((number, index))
     });
     let (first, mut index) = found.unwrap_or((0, 0));

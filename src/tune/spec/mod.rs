@@ -181,7 +181,9 @@ pub fn parse(text: &str, path: &Path, sets: &[String]) -> Result<Spec, SpecError
 /// A parameter's name without quotes is a path of tables to TOML; its message alone would not say so.
 fn explain(message: &str) -> String {
     if message.contains("`float`") && message.contains("`fixed`") {
-        return format!("{message}\nparameter names stand in quotes: \"strategy.entry_bps\" = {{ float = [2.0, 80.0] }}");
+        return format!(
+            "{message}\nparameter names stand in quotes: \"strategy.entry_bps\" = {{ float = [2.0, 80.0] }}"
+        );
     }
     message.to_owned()
 }
@@ -274,10 +276,21 @@ impl Loader<'_> {
                     source.scenario.validate(&source.path)?;
                     source
                 }
-                _ => return self.bad(key, "must be the path of a scenario, or a table with `path` and `scenario`"),
+                _ => {
+                    return self.bad(
+                        key,
+                        "must be the path of a scenario, or a table with `path` and `scenario`",
+                    );
+                }
             };
-            if scenarios.iter().any(|other| other.scenario.name == source.scenario.name) {
-                let message = format!("`{}` is named twice: results would not tell them apart", source.scenario.name);
+            if scenarios
+                .iter()
+                .any(|other| other.scenario.name == source.scenario.name)
+            {
+                let message = format!(
+                    "`{}` is named twice: results would not tell them apart",
+                    source.scenario.name
+                );
                 return self.bad(key, message);
             }
             if let Some(first) = scenarios.first()
@@ -298,7 +311,11 @@ impl Loader<'_> {
     fn scenario_file(&self, key: &str, name: &str) -> Result<Source, SpecError> {
         let mut tried = vec![PathBuf::from(name)];
         let above = self.path.ancestors().skip(1);
-        tried.extend(above.filter(|dir| !dir.as_os_str().is_empty()).map(|dir| dir.join(name)));
+        tried.extend(
+            above
+                .filter(|dir| !dir.as_os_str().is_empty())
+                .map(|dir| dir.join(name)),
+        );
         let Some(path) = tried.iter().find(|path| path.is_file()) else {
             let tried: Vec<String> = tried.iter().map(|path| path.display().to_string()).collect();
             return self.bad(key, format!("`{name}` is not there; looked for: {}", tried.join(", ")));
@@ -339,4 +356,3 @@ impl Spec {
         toml::to_string_pretty(&file)
     }
 }
-

@@ -173,7 +173,9 @@ fn set(place: &mut toml::Value, keys: &[String], value: &Value) -> Result<(), St
             let length = items.len();
             match key.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
                 Some(item) => set(item, rest, value),
-                None => Err(format!("`{key}` is not the number of an entry: there are {length}, from 0")),
+                None => Err(format!(
+                    "`{key}` is not the number of an entry: there are {length}, from 0"
+                )),
             }
         }
         _ => Err(format!("`{key}` lies in a value, not in a table")),

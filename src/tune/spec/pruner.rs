@@ -78,7 +78,10 @@ impl Pruner {
             Pruner::Halving { fractions, keep, .. } => {
                 let rising = fractions.windows(2).all(|pair| pair[0] < pair[1]);
                 if fractions.is_empty() || !rising || !fractions.iter().all(|&value| share(value)) {
-                    return Err(("fractions", "numbers between 0 and 1 are needed, each larger than the one before"));
+                    return Err((
+                        "fractions",
+                        "numbers between 0 and 1 are needed, each larger than the one before",
+                    ));
                 }
                 if !share(*keep) {
                     return Err(("keep", "more than 0 and less than 1 is allowed"));
@@ -104,7 +107,10 @@ impl Pruner {
             } => (fractions.as_slice(), *keep, *min_trials),
         };
         let rung = |(index, &fraction): (usize, &f64)| {
-            let values: Vec<f64> = reached.clone().filter_map(|values| values.get(index).copied()).collect();
+            let values: Vec<f64> = reached
+                .clone()
+                .filter_map(|values| values.get(index).copied())
+                .collect();
             Rung {
                 fraction,
                 least: (values.len() >= least).then(|| threshold(&values, keep)),

@@ -1,5 +1,6 @@
 //! Tuning sessions from outside.
 
+mod evaluate;
 mod export;
 mod pictures;
 mod samples;

@@ -26,6 +26,8 @@ pub struct Results {
     pub version: String,
     /// Hash over the records; empty while the session is not done.
     pub digest: String,
+    /// Scenarios that each trial is tried on, as they are named on a command line.
+    pub scenarios: Vec<String>,
     /// The search space, fixed parameters included.
     pub params: Vec<Param>,
     /// What each fold covers, in words: training window, then test window if there is one.

@@ -197,7 +197,7 @@ fn a_replay_on_a_full_disk_leaves_no_run() {
 }
 
 /// The name of a Chromium that can be started here.
-fn chromium() -> Option<&'static str> {
+pub fn chromium() -> Option<&'static str> {
     ["chromium", "chromium-browser", "google-chrome"]
         .into_iter()
         .find(|name| {
@@ -207,7 +207,7 @@ fn chromium() -> Option<&'static str> {
 }
 
 /// Opens a page in a real browser without a network and gives the document as it stands after its scripts ran.
-fn rendered(browser: &str, page: &Path, scratch: &Path) -> String {
+pub fn rendered(browser: &str, page: &Path, scratch: &Path) -> String {
     let document = scratch.join("document");
     let mut child = Command::new(browser)
         .args([

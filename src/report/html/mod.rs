@@ -111,7 +111,8 @@ fn compared_row(body: &mut String, label: &str, formula: &str, cells: &[(String,
     body.push_str("</tr>");
 }
 
-fn page(title: &str, body: &str, data: &str) -> String {
+/// A whole page around this body; `data` is what the charts read (`{"charts":[]}` without any).
+pub(crate) fn page(title: &str, body: &str, data: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\

@@ -4,6 +4,7 @@
 mod contour;
 mod history;
 mod importance;
+mod page;
 mod parallel;
 mod scale;
 mod slices;
@@ -16,7 +17,9 @@ use plotters::prelude::*;
 
 use super::results::{Results, usable};
 use super::trial::{Measures, Record};
-use crate::report::plots::{self, Area, Drawn, PlotError, Style};
+use crate::report::Formats;
+use crate::report::plots::{self, Area, Drawn, FILE, PAGE, PlotError, Style};
+pub use page::{fate, replays, report};
 pub use scale::{cut, short};
 
 /// What a picture shows.
@@ -73,7 +76,7 @@ impl Picture {
         match self {
             Picture::History | Picture::Parallel | Picture::Slices => true,
             Picture::Importance => !results.importance.is_empty(),
-            Picture::Contour => varied(results).len() >= 2,
+            Picture::Contour => varied(results).len() >= 2 && results.counts().usable > 0,
             Picture::OutOfSample => results.records.iter().any(|record| record.test.is_some()),
             Picture::Overfitting => verdict.is_some_and(|verdict| !verdict.logits.is_empty()),
             Picture::WalkForward => verdict.is_some_and(|verdict| !verdict.joined.is_empty()),
@@ -107,6 +110,27 @@ pub fn svg(picture: Picture, results: &Results, style: &Style) -> Result<String,
 /// [`PlotError`].
 pub fn png(picture: Picture, results: &Results) -> Result<Vec<u8>, PlotError> {
     plots::png_of(picture.size(results), |area| draw(area, picture, results))
+}
+
+/// Pictures and report of a session, by file name: `report.html`, `history.png`, `history.svg`, and so on.
+///
+/// # Errors
+/// [`PlotError`].
+pub fn files(results: &Results, formats: Formats) -> Result<Vec<(String, Vec<u8>)>, PlotError> {
+    let mut files = Vec::new();
+    for picture in Picture::ALL.into_iter().filter(|picture| picture.applies(results)) {
+        if formats.png {
+            files.push((format!("{}.png", picture.name()), png(picture, results)?));
+        }
+        if formats.svg {
+            let text = svg(picture, results, &FILE)?;
+            files.push((format!("{}.svg", picture.name()), text.into_bytes()));
+        }
+    }
+    if formats.html {
+        files.push(("report.html".to_owned(), report(results)?.into_bytes()));
+    }
+    Ok(files)
 }
 
 fn draw<DB: DrawingBackend>(area: &Area<DB>, picture: Picture, results: &Results) -> Drawn<DB> {

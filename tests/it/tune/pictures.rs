@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crossbook::report::plots::{FILE, PAGE};
-use crossbook::tune::pictures::{Picture, png, svg};
+use crossbook::tune::pictures::{Picture, png, replays, report, svg};
 use crossbook::tune::results::Results;
 use crossbook::tune::trial::State;
 use crossbook_tuner::space::{Domain, Param, Value};
@@ -153,4 +153,96 @@ fn pictures_say_what_they_leave_out_and_why_they_are_empty() {
         assert!(text(picture, &none).contains(why), "{}", picture.name());
     }
     assert!(!Picture::OutOfSample.applies(&none) && !Picture::Importance.applies(&none));
+}
+
+#[test]
+fn the_report_holds_everything_and_refers_to_nothing_outside() {
+    let results = samples::session(3, 120);
+    let page = report(&results).unwrap();
+    for needle in [
+        "src=\"http",
+        "href=\"http",
+        "url(http",
+        "@import",
+        "fetch(",
+        "XMLHttpRequest",
+    ] {
+        assert!(!page.contains(needle), "{needle}");
+    }
+    let winner = results.winner().unwrap();
+    for needle in [
+        "default-src 'none'",
+        "kimchi-20240901",
+        "luck is a likely explanation",
+        "id=\"picture-history\"",
+        "id=\"picture-overfitting\"",
+        "id=\"picture-walk-forward\"",
+        "the best 100 of ",
+        &results.digest,
+        &format!("crossbook sessions show kimchi-20240901 --trial {}", winner.id),
+        "crossbook replay scenarios/kimchi.toml --set execution.post_only=",
+        "&quot;strategy.entry_bps&quot; = { float = [2.0, 80.0] }",
+    ] {
+        assert!(page.contains(needle), "{needle}");
+    }
+    if let Some(folder) = album() {
+        std::fs::write(folder.join("report.html"), &page).unwrap();
+    }
+    for (name, results) in shapes() {
+        let page = report(&results).unwrap();
+        assert!(page.len() < 4_000_000, "{name}: {} bytes", page.len());
+        assert!(!page.contains(">NaN<"), "{name}");
+    }
+}
+
+#[test]
+fn names_cannot_become_markup_or_a_second_command() {
+    let mut results = samples::session(1, 10);
+    let evil = "</script><img src=x onerror=alert(1)>";
+    results.name = evil.to_owned();
+    results.currency = evil.to_owned();
+    results.objective = evil.to_owned();
+    results.scenarios = vec!["a b'; rm -rf $HOME".to_owned()];
+    results.params[4].domain = Domain::Choice(vec![Value::Text(evil.to_owned())]);
+    for record in &mut results.records {
+        let name = results.params[4].name.clone();
+        record.params.insert(name, Value::Text(evil.to_owned()));
+    }
+    let page = report(&results).unwrap();
+    assert!(!page.contains("<img") && !page.contains("</script><"));
+    let command = &replays(&results, &results.records[0])[0];
+    assert!(
+        command.starts_with("crossbook replay 'a b'\\''; rm -rf $HOME' --set "),
+        "{command}"
+    );
+    assert!(
+        command.contains(" --set 'strategy.fair_premium.model=</script>"),
+        "{command}"
+    );
+}
+
+#[test]
+fn the_report_of_a_session_opens_in_a_real_browser_offline() {
+    let Some(browser) = crate::report::chromium() else {
+        eprintln!("SKIPPED the_report_of_a_session_opens_in_a_real_browser_offline: no chromium is installed");
+        return;
+    };
+    let root = tempfile::tempdir().unwrap();
+    let mut empty = samples::session(1, 0);
+    empty.verdict = None;
+    empty.importance.clear();
+    for (results, pictures, rows) in [(samples::session(2, 60), 8, 96), (empty, 3, 0)] {
+        let path = root.path().join("report.html");
+        std::fs::write(&path, report(&results).unwrap()).unwrap();
+        let document = crate::report::rendered(browser, &path, root.path());
+        assert!(
+            document.contains("data-charts=\"0\""),
+            "the script did not run to its end"
+        );
+        assert_eq!(document.matches("<svg").count(), pictures);
+        let board = document.split("id=\"leaderboard\"").nth(1).unwrap();
+        let board = board.split("</table>").next().unwrap();
+        assert_eq!(board.matches("<tr").count().saturating_sub(1), rows);
+        assert!(document.contains("</html>"));
+    }
 }

@@ -72,6 +72,7 @@ pub fn session(folds: u32, trials: u64) -> Results {
         currency: "KRW".to_owned(),
         version: "0.1.0".to_owned(),
         digest: "5f1c".repeat(16),
+        scenarios: vec!["scenarios/kimchi.toml".to_owned()],
         params,
         folds: (0..folds)
             .map(|fold| format!("2024-09-{:02} to 2024-09-{:02}, then 2 days", fold + 1, fold + 9))

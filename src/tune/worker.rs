@@ -17,7 +17,7 @@ use rayon::ScopeFifo;
 use thiserror::Error;
 
 use super::log;
-use super::session::{Evaluate, answers, folder};
+use super::session::{Evaluate, answers, checked, folder};
 use super::store::link::{Address, Claimed, Link, LinkError};
 use super::trial::Task;
 
@@ -313,7 +313,7 @@ impl Worker<'_, '_, '_> {
             if stop.load(Ordering::Relaxed) {
                 return;
             }
-            let message = match catch_unwind(AssertUnwindSafe(|| evaluate(&task))) {
+            let message = match catch_unwind(AssertUnwindSafe(|| checked(&task, evaluate(&task)))) {
                 Ok(record) => match log::canonical(&record) {
                     Ok(json) if answers(&task, &record) => Message::Evaluated {
                         id: claimed.id,

@@ -31,7 +31,7 @@ use super::store::{Event, Status, Store};
 use super::trial::{Record, Rung, State, Task};
 use pool::{Pool, Step};
 
-pub use pool::answers;
+pub use pool::{answers, checked};
 
 /// Evaluates a task: a pure function of it.
 pub type Evaluate<'e> = &'e (dyn Fn(&Task) -> Record + Sync);

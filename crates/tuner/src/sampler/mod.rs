@@ -7,6 +7,7 @@
 //!   pending, in the order of ids): not on the order in which results came within a batch, not on a clock.
 
 pub mod grid;
+pub mod qmc;
 pub mod random;
 pub mod tpe;
 
@@ -90,6 +91,13 @@ pub enum SamplerError {
         allowed: &'static str,
         value: f64,
     },
+    /// More parameters than the sampler has dimensions.
+    #[error("sampler {sampler} takes at most {limit} parameters with a choice, not {parameters} parameters")]
+    TooManyParameters {
+        sampler: &'static str,
+        parameters: usize,
+        limit: usize,
+    },
     /// A name that no sampler has.
     #[error("unknown sampler {name:?}; known are {}", SamplerConfig::NAMES.join(", "))]
     UnknownName { name: String },
@@ -131,13 +139,17 @@ pub enum SamplerConfig {
     Grid(grid::GridOptions),
     /// Uniform draws.
     Random(random::RandomOptions),
+    /// Sobol's sequence, scrambled.
+    Sobol(qmc::QmcOptions),
+    /// Halton's sequence, scrambled.
+    Halton(qmc::QmcOptions),
     /// Tree-structured Parzen estimator.
     Tpe(tpe::TpeOptions),
 }
 
 impl SamplerConfig {
     /// The names that `kind` may have.
-    pub const NAMES: [&'static str; 3] = ["grid", "random", "tpe"];
+    pub const NAMES: [&'static str; 5] = ["grid", "random", "sobol", "halton", "tpe"];
 
     /// The sampler of this name with default options.
     ///
@@ -147,6 +159,8 @@ impl SamplerConfig {
         match name {
             "grid" => Ok(SamplerConfig::Grid(Default::default())),
             "random" => Ok(SamplerConfig::Random(Default::default())),
+            "sobol" => Ok(SamplerConfig::Sobol(Default::default())),
+            "halton" => Ok(SamplerConfig::Halton(Default::default())),
             "tpe" => Ok(SamplerConfig::Tpe(Default::default())),
             _ => Err(SamplerError::UnknownName { name: name.to_owned() }),
         }
@@ -157,6 +171,8 @@ impl SamplerConfig {
         match self {
             SamplerConfig::Grid(_) => "grid",
             SamplerConfig::Random(_) => "random",
+            SamplerConfig::Sobol(_) => "sobol",
+            SamplerConfig::Halton(_) => "halton",
             SamplerConfig::Tpe(_) => "tpe",
         }
     }
@@ -169,6 +185,8 @@ impl SamplerConfig {
         Ok(match self {
             SamplerConfig::Grid(options) => Box::new(grid::Grid::new(options, space, seed)?),
             SamplerConfig::Random(_) => Box::new(random::Random),
+            SamplerConfig::Sobol(options) => Box::new(qmc::Qmc::sobol(options, space, seed)?),
+            SamplerConfig::Halton(options) => Box::new(qmc::Qmc::halton(options, space, seed)?),
             SamplerConfig::Tpe(options) => Box::new(tpe::Tpe::new(options, space)?),
         })
     }

@@ -3,7 +3,7 @@
 //! The density of a point `x` (Watanabe 2023, eqs. 6 to 8, in the form of Optuna 5's multivariate sampler):
 //!
 //! ```text
-//! p(x) = sum_k w_k prod_d kernel_kd(x_d) / sum_k w_k        k over trials and, last, the prior
+//! p(x) = sum_k w_k prod_d kernel_kd(x_d) / sum_k w_k        k over trials, w_k = 1, and the prior with its weight
 //! continuous  normal(mu_kd, sigma_kd) truncated to [0, 1]
 //! ordered     the mass of that truncated normal on the cell of x_d
 //! choice      ((x_d = mu_kd) + a) / (1 + C a), a = prior weight / kernels;  C choices
@@ -11,8 +11,9 @@
 //!
 //! - The prior kernel is the normal with mean 1/2 and deviation 1, truncated, and the uniform choice.
 //! - `sigma_kd` is the larger distance from `mu_kd` to its two neighbours among the observations of that axis; the
-//!   outermost have one neighbour, a single one has the ends 0 and 1. It is clipped to `[1 / min(100, 1 + kernels), 1]`
-//!   (Bergstra et al. 2011 with hyperopt's "magic clip").
+//!   outermost have one neighbour, a single one has the ends 0 and 1 (Bergstra et al. 2011). It is clipped to at most 1 and at
+//!   least a bound that the owner sets ([`Parzen::with_least_sigma`]) or `1 / min(100, 1 + kernels)`, hyperopt's "magic
+//!   clip".
 //! - A parameter that is inactive in a trial has the uniform kernel there; one that is inactive in `x` is left out of the
 //!   product. So each conditional density sums to 1, a trial tells something about every branch that shares its active
 //!   parameters, and a branch that nobody has tried is drawn uniformly.
@@ -53,9 +54,6 @@ impl Axis {
 /// the mass to about 1e-3.
 const NARROW: f64 = 0.125;
 
-/// Kernels that count fully, however many there are.
-const RECENT: usize = 25;
-
 /// The kernels' values on one axis, by kernel.
 #[derive(Debug, Clone, Default)]
 struct Column {
@@ -67,6 +65,8 @@ struct Column {
     log_scale: Vec<f64>,
     /// Kernels with an observation on this axis that are on, by `mu`, then by number.
     sorted: Vec<u32>,
+    /// The bound on deviations from below, if it was set.
+    least: Option<f64>,
 }
 
 /// A Parzen estimator; see the module.
@@ -77,10 +77,8 @@ pub(super) struct Parzen {
     /// By kernel: the sum of its `log_scale`; `fresh` says whether it is up to date.
     log_scale: Vec<f64>,
     fresh: bool,
-    /// By kernel: its weight, 0 when it is off; the prior's is not among them.
+    /// By kernel: 1, or 0 when it is off.
     weight: Vec<f64>,
-    /// Sum of all weights, the prior's among them.
-    total: f64,
     /// Kernels that are on.
     on: usize,
 }
@@ -101,9 +99,17 @@ impl Parzen {
             log_scale: Vec::new(),
             fresh: true,
             weight: Vec::new(),
-            total: prior_weight,
             on: 0,
         }
+    }
+
+    /// An estimator whose deviations are at least this, whatever the number of kernels.
+    pub(super) fn with_least_sigma(axes: usize, prior_weight: f64, least: f64) -> Parzen {
+        let mut parzen = Parzen::new(axes, prior_weight);
+        for column in &mut parzen.columns {
+            column.least = Some(least);
+        }
+        parzen
     }
 
     /// Appends a kernel that is off: it has no weight and is nobody's neighbour.
@@ -117,7 +123,7 @@ impl Parzen {
         self.weight.push(0.0);
     }
 
-    /// Turns a kernel on, with weight 1.
+    /// Turns a kernel on.
     pub(super) fn turn_on(&mut self, axes: &[Axis], kernel: usize, active: &[bool]) {
         self.weight[kernel] = 1.0;
         self.on += 1;
@@ -137,27 +143,12 @@ impl Parzen {
         }
     }
 
-    /// Brings weights and sums over axes up to date; to be called after changes and before anything is asked.
-    ///
-    /// Weights go by age, in the order in which kernels were added: the last 25 that are on have 1, those before rise evenly
-    /// from `1 / on` to 1 (hyperopt's and Optuna's linear forgetting).
+    /// Brings the sums over axes up to date; to be called after changes and before densities are asked for.
     pub(super) fn refresh(&mut self) {
         if self.fresh {
             return;
         }
         self.fresh = true;
-        let ramp = self.on.saturating_sub(RECENT);
-        let first = 1.0 / self.on as f64;
-        let rise = if ramp > 1 {
-            (1.0 - first) / (ramp - 1) as f64
-        } else {
-            0.0
-        };
-        self.total = self.prior_weight;
-        for (age, weight) in self.weight.iter_mut().filter(|weight| **weight > 0.0).enumerate() {
-            *weight = if age < ramp { first + rise * age as f64 } else { 1.0 };
-            self.total += *weight;
-        }
         self.log_scale.fill(0.0);
         for column in &self.columns {
             for (sum, part) in self.log_scale.iter_mut().zip(&column.log_scale) {
@@ -169,7 +160,7 @@ impl Parzen {
     /// Draws a point: a kernel by weight, then each axis on its own. Parameters that turn out inactive are drawn as well;
     /// snapping the point discards them.
     pub(super) fn draw(&self, axes: &[Axis], rng: &mut Rng, point: &mut [f64]) {
-        let mut left = rng.uniform() * self.total;
+        let mut left = rng.uniform() * (self.on as f64 + self.prior_weight);
         let kernel = self.weight.iter().position(|weight| {
             left -= weight;
             left < 0.0
@@ -261,7 +252,7 @@ impl Parzen {
             largest = if *square > largest { *square } else { largest };
         }
         let sum = weighted_exponentials(squares, factors, largest) + prior * exp(-largest);
-        libm::log(sum / self.total) + largest + common
+        libm::log(sum / (self.on as f64 + self.prior_weight)) + largest + common
     }
 
     /// Deviations on an axis, by kernel.
@@ -285,9 +276,9 @@ impl Parzen {
 const PRIOR_MASS: f64 = 0.382_924_922_548_025_6;
 
 impl Column {
-    /// Least deviation: `1 / min(100, 1 + kernels)`, the prior being one of the kernels.
+    /// Least deviation: as set, or `1 / min(100, 1 + kernels)`, the prior being one of the kernels.
     fn least_sigma(&self) -> f64 {
-        1.0 / (self.sorted.len() as f64 + 2.0).min(100.0)
+        self.least.unwrap_or(1.0 / (self.sorted.len() as f64 + 2.0).min(100.0))
     }
 
     fn rank(&self, kernel: usize) -> usize {

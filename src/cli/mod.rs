@@ -7,6 +7,7 @@ pub mod interrupt;
 pub mod plot;
 pub mod progress;
 pub mod replay;
+pub mod sessions;
 pub mod verify;
 
 use std::io::Write as _;
@@ -48,6 +49,8 @@ enum Command {
     Dataset(dataset::Args),
     /// Draws pictures and an HTML report of a run, or compares several.
     Plot(plot::Args),
+    /// Lists, shows and exports tuning sessions.
+    Sessions(sessions::Args),
 }
 
 /// What a command came to, when nothing went wrong.
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&cli.common, args),
         Command::Dataset(args) => dataset::run(&cli.common, args),
         Command::Plot(args) => plot::run(&cli.common, args),
+        Command::Sessions(args) => sessions::run(&cli.common, args),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::scale::Scale;
-use super::{fold_shown, mesh, note, ramp, short, short_names, sparse, title, varied};
+use super::{mesh, note, ramp, short, short_names, sparse, title, varied};
 use crate::report::plots::{AMBER, Area, Drawn, INK, nothing, text_style, titled};
 use crate::tune::results::{Results, usable};
 use crate::tune::trial::Record;
@@ -29,7 +29,7 @@ pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB>
     let names = short_names(results);
     let name = |param: &str| names.get(param).map_or(param.to_owned(), |name| (*name).to_owned());
     let (x, y) = (Scale::of_param(one, 8), Scale::of_param(two, 8));
-    let fold = fold_shown(results);
+    let fold = results.fold_shown();
     let place = |record: &Record| -> Option<Point> {
         Some(Point {
             id: record.id,

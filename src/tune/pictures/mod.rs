@@ -165,7 +165,7 @@ fn varied(results: &Results) -> Vec<&Param> {
         })
         .collect();
     let rank = |param: &Param| {
-        let found = results.importance.iter().position(|(name, _)| *name == param.name);
+        let found = results.importance.iter().position(|share| share.param == param.name);
         found.unwrap_or(usize::MAX)
     };
     params.sort_by_key(|param| rank(param));
@@ -173,7 +173,7 @@ fn varied(results: &Results) -> Vec<&Param> {
 }
 
 /// The shortest ends of the parameters' paths that tell them apart: `entry_bps`, `fair_premium.model`.
-fn short_names(results: &Results) -> BTreeMap<&str, &str> {
+pub fn short_names(results: &Results) -> BTreeMap<&str, &str> {
     let names: Vec<&str> = results.params.iter().map(|param| param.name.as_str()).collect();
     names
         .iter()
@@ -194,14 +194,6 @@ fn short_names(results: &Results) -> BTreeMap<&str, &str> {
             (name, short)
         })
         .collect()
-}
-
-/// The fold that a picture of one fold shows: the winner's, else the last one.
-fn fold_shown(results: &Results) -> Option<u32> {
-    results
-        .winner()
-        .map(|record| record.fold)
-        .or_else(|| results.folds_seen().last().copied())
 }
 
 /// At most so many of the items: all of those that must stay, and of the others each nth, in their order.

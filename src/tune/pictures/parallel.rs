@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::scale::Scale;
-use super::{cut, fold_shown, note, ramp, short, short_names, sparse, title, varied};
+use super::{cut, note, ramp, short, short_names, sparse, title, varied};
 use crate::report::plots::{AMBER, Area, Drawn, INK, nothing, text_style, titled};
 use crate::tune::results::{Results, usable};
 use crate::tune::trial::Record;
@@ -18,7 +18,7 @@ const BEST: usize = 40;
 
 pub fn draw<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB> {
     let heading = title(results, "parameters of each trial");
-    let fold = fold_shown(results);
+    let fold = results.fold_shown();
     let mut ranked: Vec<&Record> = results.ranked(fold);
     ranked.retain(|record| usable(record).is_some());
     let params = varied(results);

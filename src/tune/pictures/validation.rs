@@ -62,8 +62,8 @@ pub fn out_of_sample<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> 
         .y_label_area_size(110)
         .build_cartesian_2d(x.clone(), y.clone())?;
     let unit = match (rates, results.period_s) {
-        (true, 0) => format!("{} a period against holding", results.currency),
-        (true, seconds) => format!("{} per {} against holding", results.currency, span(seconds)),
+        (true, seconds) if seconds > 0.0 => format!("{} per {} against holding", results.currency, span(seconds)),
+        (true, _) => format!("{} a period against holding", results.currency),
         (false, _) => format!("{} against holding", results.currency),
     };
     mesh!(chart, format!("in sample, {unit}"), format!("out of sample, {unit}"))?;
@@ -102,12 +102,14 @@ pub fn out_of_sample<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> 
 }
 
 /// `1 h`, `1 d`, `90 s`.
-fn span(seconds: u64) -> String {
-    match seconds {
-        s if s % 86_400 == 0 && s > 0 => format!("{} d", s / 86_400),
-        s if s % 3_600 == 0 && s > 0 => format!("{} h", s / 3_600),
-        s if s % 60 == 0 && s > 0 => format!("{} min", s / 60),
-        s => format!("{s} s"),
+fn span(seconds: f64) -> String {
+    let units = [(86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
+    match units
+        .into_iter()
+        .find(|(unit, _)| seconds >= *unit && seconds % unit == 0.0)
+    {
+        Some((unit, word)) => format!("{} {word}", short(seconds / unit)),
+        None => format!("{} s", short(seconds)),
     }
 }
 
@@ -217,8 +219,8 @@ pub fn walk_forward<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> D
         results.currency,
         joined.len(),
         match results.period_s {
-            0 => String::new(),
-            seconds => format!(" of {}", span(seconds)),
+            seconds if seconds > 0.0 => format!(" of {}", span(seconds)),
+            _ => String::new(),
         }
     );
     let rest = titled(area, &heading, &words)?;

@@ -1,6 +1,6 @@
 //! Made-up sessions for tests of what is made of them: exports, pictures, the report.
 
-use crossbook::tune::results::{Results, Verdict};
+use crossbook::tune::results::{Influence, Results, Verdict};
 use crossbook::tune::trial::{CaseRecord, Measures, Record, State};
 use crossbook_engine::rng::Rng;
 use crossbook_tuner::space::{Domain, Param, Params, Value};
@@ -73,22 +73,29 @@ pub fn session(folds: u32, trials: u64) -> Results {
         version: "0.1.0".to_owned(),
         digest: "5f1c".repeat(16),
         scenarios: vec!["scenarios/kimchi.toml".to_owned()],
+        asked: u64::from(folds) * trials,
         params,
+        space: None,
         folds: (0..folds)
             .map(|fold| format!("2024-09-{:02} to 2024-09-{:02}, then 2 days", fold + 1, fold + 9))
             .collect(),
-        period_s: 3600,
+        period_s: 3600.0,
         spec: "name = \"kimchi\"\n[space]\n\"strategy.entry_bps\" = { float = [2.0, 80.0] }\n".to_owned(),
         records,
+        explained: Some(0.83),
         importance: [
-            ("strategy.entry_bps", 0.52),
-            ("strategy.max_hold_s", 0.31),
-            ("strategy.fair_premium.model", 0.1),
-            ("strategy.exit_bps", 0.05),
-            ("risk.route.max_consecutive_losses", 0.02),
-            ("strategy.fair_premium.half_life_s", 0.0),
+            ("strategy.entry_bps", 0.52, 0.06),
+            ("strategy.max_hold_s", 0.31, 0.04),
+            ("strategy.fair_premium.model", 0.05, 0.02),
+            ("strategy.exit_bps", 0.02, 0.0),
+            ("risk.route.max_consecutive_losses", 0.01, 0.0),
+            ("strategy.fair_premium.half_life_s", 0.0, 0.0),
         ]
-        .map(|(name, share)| (name.to_owned(), share))
+        .map(|(name, alone, shared)| Influence {
+            param: name.to_owned(),
+            alone,
+            shared,
+        })
         .into(),
         verdict: None,
     };

@@ -3,9 +3,11 @@
 //!
 //! Nothing is evaluated or judged here; ranks and bests are read off the records.
 
+pub mod read;
+
 use std::cmp::Ordering;
 
-use crossbook_tuner::space::Param;
+use crossbook_tuner::space::{Param, Space};
 
 use super::trial::{Record, State};
 
@@ -28,20 +30,37 @@ pub struct Results {
     pub digest: String,
     /// Scenarios that each trial is tried on, as they are named on a command line.
     pub scenarios: Vec<String>,
+    /// Trials that the session may have in all.
+    pub asked: u64,
     /// The search space, fixed parameters included.
     pub params: Vec<Param>,
+    /// The same as samplers see it; none for results that were put together by hand.
+    pub space: Option<Space>,
     /// What each fold covers, in words: training window, then test window if there is one.
     pub folds: Vec<String>,
     /// Length of a period of [`Record::train_periods`] in seconds; 0 when not known.
-    pub period_s: u64,
+    pub period_s: f64,
     /// The tuning file with every default written out.
     pub spec: String,
     /// Trials in the order of their ids.
     pub records: Vec<Record>,
-    /// Share of each parameter in the objective's variation, largest first; empty when not computed.
-    pub importance: Vec<(String, f64)>,
+    /// What the objective depends on, the most first; empty when not computed or when too few trials have a value.
+    pub importance: Vec<Influence>,
+    /// Share of the variance of unseen trials that [`Results::importance`] is taken from; about zero: it means nothing.
+    pub explained: Option<f64>,
     /// What the results are worth; none before the session was judged.
     pub verdict: Option<Verdict>,
+}
+
+/// A parameter's share in the variance of the objective over the whole space.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Influence {
+    /// Its name.
+    pub param: String,
+    /// By itself, in `[0, 1]`.
+    pub alone: f64,
+    /// Together with one other parameter, over all others.
+    pub shared: f64,
 }
 
 /// What the statistics of having chosen the best of many say.
@@ -145,6 +164,13 @@ impl Results {
         judged
             .and_then(|id| self.records.iter().find(|record| record.id == id))
             .or_else(|| self.folds_seen().into_iter().rev().find_map(|fold| self.best(fold)))
+    }
+
+    /// The fold that a picture or a table of one fold shows: the winner's, else the last one.
+    pub fn fold_shown(&self) -> Option<u32> {
+        self.winner()
+            .map(|record| record.fold)
+            .or_else(|| self.folds_seen().last().copied())
     }
 
     /// How many ended how.

@@ -1,6 +1,6 @@
 //! A session read from where it lies: its folder, or the text and the table that a store holds.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crossbook_tuner::importance;
 use thiserror::Error;

@@ -4,3 +4,4 @@ mod evaluate;
 mod export;
 mod pictures;
 mod samples;
+mod sessions;

@@ -55,7 +55,11 @@ pub fn params() -> Vec<Param> {
 /// A session of `folds` folds with so many trials each: a hill in the entry and the holding time, half of which remains out
 /// of sample; every seventh trial pruned, every 29th failed, every 31st without a trade, every 23rd a repetition.
 pub fn session(folds: u32, trials: u64) -> Results {
-    let params = params();
+    session_of(params(), folds, trials)
+}
+
+/// The same over other parameters.
+pub fn session_of(params: Vec<Param>, folds: u32, trials: u64) -> Results {
     let mut rng = Rng::stream(7, "sessions");
     let mut records: Vec<Record> = Vec::new();
     for fold in 0..folds {

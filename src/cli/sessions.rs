@@ -195,6 +195,21 @@ fn load(place: &Place, id: &str) -> anyhow::Result<Results> {
     read::read(&folder(place, id)?).map_err(explain)
 }
 
+/// The session whose folder is at this path.
+///
+/// # Errors
+/// What is wrong with it; [`Fault::Outside`] when the system refuses to read.
+pub(super) fn load_path(path: &Path) -> anyhow::Result<Results> {
+    let whole = std::fs::canonicalize(path).map_err(|error| outside(path, error))?;
+    let (Some(sessions), Some(id)) = (whole.parent(), whole.file_name()) else {
+        anyhow::bail!("{}: is not the folder of a session", path.display());
+    };
+    Folder::existing(sessions, &id.to_string_lossy())
+        .map_err(ReadError::from)
+        .and_then(|folder| read::read(&folder))
+        .map_err(explain)
+}
+
 /// `done` or `open`.
 fn status(folder: &Folder) -> &'static str {
     match folder.path().join(SUMMARY).is_file() {

@@ -11,14 +11,17 @@ mod slices;
 mod validation;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crossbook_tuner::space::{Domain, Param};
 use plotters::prelude::*;
+use thiserror::Error;
 
 use super::results::{Results, usable};
 use super::trial::{Measures, Record};
 use crate::report::Formats;
 use crate::report::plots::{self, Area, Drawn, FILE, PAGE, PlotError, Style};
+use crate::sink::file::write_whole;
 pub use page::{fate, replays, report};
 pub use scale::{cut, short};
 
@@ -131,6 +134,39 @@ pub fn files(results: &Results, formats: Formats) -> Result<Vec<(String, Vec<u8>
         files.push(("report.html".to_owned(), report(results)?.into_bytes()));
     }
     Ok(files)
+}
+
+/// Draws everything and writes it into the session's folder, over what stands there: pictures are there to be remade.
+///
+/// # Errors
+/// [`WriteError`]; a file is written whole or not at all.
+pub fn write(folder: &Path, results: &Results, formats: Formats) -> Result<Vec<PathBuf>, WriteError> {
+    let mut written = Vec::new();
+    for (name, bytes) in files(results, formats)? {
+        let path = folder.join(name);
+        write_whole(&path, &bytes, true).map_err(|source| WriteError::Io {
+            path: path.clone(),
+            source,
+        })?;
+        written.push(path);
+    }
+    Ok(written)
+}
+
+/// Why pictures are not there.
+#[derive(Debug, Error)]
+pub enum WriteError {
+    /// Drawing.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
+    /// The system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
 }
 
 fn draw<DB: DrawingBackend>(area: &Area<DB>, picture: Picture, results: &Results) -> Drawn<DB> {

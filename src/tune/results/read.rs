@@ -24,7 +24,7 @@ pub enum ReadError {
     Folder(#[from] FolderError),
     /// Its question.
     #[error(transparent)]
-    Spec(#[from] SpecError),
+    Spec(Box<SpecError>),
     /// Its log.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -54,7 +54,7 @@ struct Summary {
 pub fn read(folder: &Folder) -> Result<Results, ReadError> {
     let question = folder.question()?;
     let path = folder.path().join(session::folder::QUESTION);
-    let spec = spec::parse(&question.spec, &path, &[])?;
+    let spec = spec::parse(&question.spec, &path, &[]).map_err(|error| ReadError::Spec(Box::new(error)))?;
     // A session that was stopped before its first trial has no log yet.
     let records = match folder.log().exists() {
         true => log::read(&folder.log())?.records,

@@ -233,3 +233,51 @@ fn a_session_without_a_trial_is_shown_and_exported() {
         ok(root.path(), &["sessions", "export", "hand", "--format", format]);
     }
 }
+
+#[test]
+fn a_session_is_drawn_into_its_folder_or_elsewhere() {
+    let (root, _) = room(120, true);
+    let json = told(root.path(), &["plot", "sessions/hand", "--json"]).json();
+    let files: Vec<&str> = json["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file.as_str().unwrap())
+        .collect();
+    for name in [
+        "history.png",
+        "history.svg",
+        "importance.png",
+        "parallel.png",
+        "slices.png",
+        "contour.png",
+        "report.html",
+    ] {
+        let path = format!("sessions/hand/{name}");
+        assert!(files.contains(&path.as_str()), "{name}: {files:?}");
+        assert!(
+            std::fs::metadata(root.path().join(path)).unwrap().len() > 1000,
+            "{name}"
+        );
+    }
+    // The forest finds what the made-up results depend on.
+    let page = std::fs::read_to_string(root.path().join("sessions/hand/importance.svg")).unwrap();
+    let place = |name: &str| page.find(name).unwrap();
+    assert!(place("entry_bps") < place("exit_bps") && place("max_hold_s") < place("exit_bps"));
+    ok(
+        root.path(),
+        &["plot", "sessions/hand", "--out", "album", "--format", "html"],
+    );
+    let again = told(
+        root.path(),
+        &["plot", "sessions/hand", "--out", "album", "--format", "html"],
+    );
+    assert_eq!(again.code, Some(2));
+    assert!(again.err.contains("--force"), "{}", again.err);
+    let two = told(
+        root.path(),
+        &["plot", "sessions/hand", "sessions/hand", "--out", "album"],
+    );
+    assert_eq!(two.code, Some(2));
+    assert!(two.err.contains("by itself"), "{}", two.err);
+}

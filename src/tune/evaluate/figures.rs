@@ -203,6 +203,16 @@ impl Lean {
         }
     }
 
+    /// Figures at the rungs passed so far.
+    pub fn rungs(&self) -> &[Figures] {
+        &self.set_aside
+    }
+
+    /// The same, without the run.
+    pub fn into_rungs(self) -> Vec<Figures> {
+        self.set_aside
+    }
+
     /// Figures at the rungs up to this instant, which the run has reached: what had been heard before each.
     pub fn until(mut self, now: TimestampNs) -> Vec<Figures> {
         self.reach(now);

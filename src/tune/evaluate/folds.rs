@@ -318,16 +318,14 @@ mod tests {
     }
 
     #[test]
-    fn samples_divide_the_period() {
-        for (period, wanted, step) in [
-            (3600, 10, 10),
-            (3600, 7, 6),
-            (60, 100, 60),
-            (60, 60, 60),
-            (86_400, 5000, 4800),
-        ] {
-            assert_eq!(sample_step(period * S, wanted * S) % S, 0);
-            assert_eq!(sample_step(period * S, wanted * S) / S, step, "{period} {wanted}");
+    fn samples_divide_the_period_and_are_no_rarer_than_wanted() {
+        for (period, wanted) in [(3600, 10), (3600, 7), (60, 100), (60, 60), (7, 3), (86_400, 5000)] {
+            let step = sample_step(period * S, wanted * S);
+            assert_eq!(period * S % step, 0, "{period} {wanted}");
+            assert!(
+                step <= (wanted * S).min(period * S) && 2 * step > (wanted * S).min(period * S),
+                "{period} {wanted}: {step}"
+            );
         }
     }
 

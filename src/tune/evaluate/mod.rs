@@ -14,18 +14,19 @@ mod streams;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crossbook_engine::units::TimestampNs;
 
 pub use figures::{Figures, sharpe, sortino};
 pub use folds::{Fold, Windows};
 use prepare::Base;
-use run::{Ended, Method, Trial};
+use run::{Ended, Method, Run, Trial};
 
 use super::objective::Objective;
 use super::spec::Spec;
 use super::stress::Stress;
-use super::trial::{CaseRecord, Record, State, Task};
+use super::trial::{CaseRecord, Record, Rung, State, Task};
 use crate::config::ConfigError;
 use crate::dataset::DatasetError;
 use crate::runner::setup::SetupError;
@@ -100,8 +101,8 @@ pub struct Evaluator {
 
 /// The windows of a fold, ready to be replayed.
 struct FoldWindows {
-    train: Vec<prepare::Window>,
-    test: Vec<prepare::Window>,
+    train: Vec<Arc<prepare::Window>>,
+    test: Vec<Arc<prepare::Window>>,
 }
 
 impl Evaluator {
@@ -149,12 +150,15 @@ impl Evaluator {
             .map_or("", |base| base.scenario().base_currency.as_str())
     }
 
-    /// Bytes that the recordings take in memory, shared chunks counted once.
+    /// Bytes that recordings and tapes take in memory, shared ones counted once.
     pub fn bytes(&self) -> usize {
         let all = self.windows.iter().flat_map(|fold| fold.train.iter().chain(&fold.test));
-        let mut chunks: Vec<_> = all.flat_map(prepare::Window::chunks).collect();
-        chunks.sort_by_key(|chunk| std::sync::Arc::as_ptr(chunk));
-        chunks.dedup_by_key(|chunk| std::sync::Arc::as_ptr(chunk));
+        let mut windows: Vec<_> = all.collect();
+        windows.sort_by_key(|window| Arc::as_ptr(window));
+        windows.dedup_by_key(|window| Arc::as_ptr(window));
+        let mut chunks: Vec<_> = windows.iter().flat_map(|window| window.chunks()).collect();
+        chunks.sort_by_key(|chunk| Arc::as_ptr(chunk));
+        chunks.dedup_by_key(|chunk| Arc::as_ptr(chunk));
         chunks.iter().map(|chunk| chunk.bytes()).sum()
     }
 
@@ -204,31 +208,34 @@ impl Evaluator {
         };
         check_rungs(task)?;
         let trial = Trial::new(&self.bases, &self.cases, &task.params)?;
-        for (index, rung) in task.rungs.iter().enumerate() {
-            let Some(least) = rung.least else { continue };
+        // Several cases are compared at the same share of their windows, so each is replayed up to there first. One case is
+        // looked at on its way.
+        let staged = self.cases.len() > 1;
+        for index in (0..task.rungs.len()).filter(|&index| staged && task.rungs[index].least.is_some()) {
+            let rungs = &task.rungs[..=index];
             let prefixes: Vec<Vec<Figures>> = (0..self.cases.len())
-                .map(|case| trial.prefix(case, &windows.train[case], &task.rungs[..=index], method))
+                .map(|case| trial.prefix(case, &windows.train[case], rungs, method))
                 .collect::<Result<_, String>>()?;
-            let reached: Vec<f64> = (0..=index).map(|rung| self.rung_value(&prefixes, rung)).collect();
-            if reached[index] < least {
-                let together = self.unstressed(prefixes.iter().map(|figures| &figures[index]));
-                return Ok(Record {
-                    reason: Some(format!(
-                        "at {} % of the training window: {} is less than {least}",
-                        rung.fraction * 100.0,
-                        reached[index]
-                    )),
-                    rungs: reached,
-                    train: Some(together.measures()),
-                    train_periods: together.periods,
-                    ..empty(task, State::Pruned)
-                });
+            if let Some(missed) = self.missed(rungs, &prefixes) {
+                return Ok(self.pruned(task, missed, &prefixes));
             }
         }
-        let ended: Vec<Ended> = (0..self.cases.len())
-            .map(|case| trial.whole(case, &windows.train[case], &task.rungs, method))
-            .collect::<Result<_, String>>()?;
+        let alone = |figures: &[Figures]| !staged && self.missed(&task.rungs, &[figures.to_vec()]).is_some();
+        let mut ended: Vec<Ended> = Vec::with_capacity(self.cases.len());
+        for case in 0..self.cases.len() {
+            match trial.whole(case, &windows.train[case], &task.rungs, method, &alone)? {
+                Run::Ended(run) => ended.push(run),
+                Run::GivenUp(figures) => {
+                    let prefixes = [figures];
+                    let missed = self.missed(&task.rungs, &prefixes).unwrap_or(0);
+                    return Ok(self.pruned(task, missed, &prefixes));
+                }
+            }
+        }
         let prefixes: Vec<Vec<Figures>> = ended.iter().map(|ended| ended.rungs.clone()).collect();
+        if let Some(missed) = self.missed(&task.rungs, &prefixes) {
+            return Ok(self.pruned(task, missed, &prefixes));
+        }
         let train = self.unstressed(ended.iter().map(|ended| &ended.figures));
         let mut cases: Vec<CaseRecord> = self
             .cases
@@ -250,11 +257,12 @@ impl Evaluator {
         for (scenario, window) in windows.test.iter().enumerate() {
             let Some(case) = self.base_case(scenario) else { continue };
             // The tuner must learn nothing from the test, not even that it cannot be made.
-            match trial.whole(case, window, &[], method) {
-                Ok(ended) => {
+            match trial.whole(case, window, &[], method, &|_| false) {
+                Ok(Run::Ended(ended)) => {
                     cases[case].test_digest = Some(ended.digest);
                     tests.push(ended.figures);
                 }
+                Ok(Run::GivenUp(_)) => {}
                 Err(error) => reason = Some(format!("test: {error}")),
             }
         }
@@ -272,6 +280,35 @@ impl Evaluator {
             test_periods: test.map_or(Vec::new(), |test| test.periods),
             ..empty(task, State::Complete)
         })
+    }
+
+    /// The first rung whose threshold the objective misses, among those that every case has reached.
+    fn missed(&self, rungs: &[Rung], prefixes: &[Vec<Figures>]) -> Option<usize> {
+        let reached = prefixes.iter().map(Vec::len).min().unwrap_or(0);
+        let missed = |index: &usize| {
+            let least = rungs[*index].least;
+            least.is_some_and(|least| self.rung_value(prefixes, *index) < least)
+        };
+        (0..rungs.len().min(reached)).find(missed)
+    }
+
+    /// A trial that is given up at a rung: figures and periods are those of the prefix.
+    fn pruned(&self, task: &Task, missed: usize, prefixes: &[Vec<Figures>]) -> Record {
+        let rungs: Vec<f64> = (0..=missed).map(|rung| self.rung_value(prefixes, rung)).collect();
+        let together = self.unstressed(prefixes.iter().map(|figures| &figures[missed]));
+        let rung = task.rungs[missed];
+        Record {
+            reason: Some(format!(
+                "at {} % of the training window: {} is less than {}",
+                rung.fraction * 100.0,
+                rungs[missed],
+                rung.least.unwrap_or_default()
+            )),
+            rungs,
+            train: Some(together.measures()),
+            train_periods: together.periods,
+            ..empty(task, State::Pruned)
+        }
     }
 
     /// The objective over all cases, or why there is none.

@@ -136,9 +136,16 @@ pub(super) fn prepare(
     all.decode(progress)?;
     let mut windows = Vec::new();
     for fold in &division.folds {
-        let mut train = Vec::new();
-        for case in &all.cases {
-            train.push(all.window(case, fold.windows[case.scenario].train, division.period_ns)?);
+        let mut train: Vec<Arc<Window>> = Vec::new();
+        for (index, case) in all.cases.iter().enumerate() {
+            // Slower or dearer venues are rules over the same streams, and share them.
+            let own = case.stress.as_ref().is_none_or(Stress::changes_data);
+            let shared = all.cases[..index].iter().rposition(|other| other.stress.is_none());
+            let window = match shared {
+                Some(shared) if !own => Arc::clone(&train[shared]),
+                _ => Arc::new(all.window(case, fold.windows[case.scenario].train, division.period_ns)?),
+            };
+            train.push(window);
         }
         let mut test = Vec::new();
         for (scenario, windows) in fold.windows.iter().enumerate() {
@@ -148,7 +155,7 @@ pub(super) fn prepare(
                     scenario,
                     stress: None,
                 };
-                test.push(all.window(&plain, span, division.period_ns)?);
+                test.push(Arc::new(all.window(&plain, span, division.period_ns)?));
             }
         }
         windows.push(FoldWindows { train, test });
@@ -414,7 +421,7 @@ impl Preparing<'_> {
                 |&(source, target): &(usize, Target)| (target, Arc::clone(&self.decoded[base.decoded[source]].dataset));
             base.targets.iter().map(file).collect()
         });
-        Ok(Window {
+        let window = Window {
             span,
             streams,
             files,
@@ -427,7 +434,8 @@ impl Preparing<'_> {
             sample_ns: sample_step(period_ns, base.sample_ns),
             periods: period_ends(span, period_ns).into(),
             constant_moves,
-        })
+        };
+        Ok(window)
     }
 
     /// Whether a stream is of the venue whose feed goes down: by default that of the first route's first leg.

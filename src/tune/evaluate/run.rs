@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crossbook_engine::engine::{Engine, EngineConfig, FxSource};
 use crossbook_engine::event::Chunk;
-use crossbook_engine::replay::{ChunkSource, InMemory, ReplayError, Streams, replay};
+use crossbook_engine::replay::{ChunkSource, InMemory, Outcome, ReplayError, Streams, replay};
 use crossbook_engine::sim::{Sim, SimConfig};
+use crossbook_engine::units::{Overflow, TimestampNs};
 use crossbook_tuner::space::Params;
 
 use super::figures::{Figures, Lean, Marks};
@@ -29,6 +30,14 @@ pub(super) struct Ended {
     /// Figures as they stood at each rung.
     pub rungs: Vec<Figures>,
     pub digest: String,
+}
+
+/// How a run came out.
+pub(super) enum Run {
+    /// It came to its end.
+    Ended(Ended),
+    /// It was given up at a rung: the figures at those that it passed.
+    GivenUp(Vec<Figures>),
 }
 
 /// A trial's engine and venues by case.
@@ -69,23 +78,29 @@ impl<'a> Trial<'a> {
         Ok(Trial { cases, made })
     }
 
-    /// Runs a case over a window to its end.
+    /// Runs a case over a window to its end, unless `give_up` says of the rungs passed so far that it need not go on. The
+    /// full method always goes on: whoever asks must look at the rungs himself.
     ///
     /// # Errors
     /// Why the run stopped, with the case's name.
-    pub fn whole(&self, case: usize, window: &Window, rungs: &[Rung], method: Method) -> Result<Ended, String> {
-        self.whole_of(case, window, rungs, method)
-            .map_err(|error| format!("{}: {error}", self.cases[case].name))
-    }
-
-    fn whole_of(&self, case: usize, window: &Window, rungs: &[Rung], method: Method) -> Result<Ended, ReplayError> {
-        let mut lean = self.recorder(case, window, rungs);
-        let (mut engine, mut sim) = self.engine(case, window)?;
-        let mut streams = window.streams(&engine, method)?;
-        let outcome = replay(&mut engine, &mut sim, &mut streams, &mut lean, &mut |_| true)?;
-        let digest = engine.digest().to_string();
-        let (figures, rungs) = lean.finish(&mut engine, outcome.span).map_err(ledger)?;
-        Ok(Ended { figures, rungs, digest })
+    pub fn whole(
+        &self,
+        case: usize,
+        window: &Window,
+        rungs: &[Rung],
+        method: Method,
+        give_up: &dyn Fn(&[Figures]) -> bool,
+    ) -> Result<Run, String> {
+        let run = || {
+            let (lean, ended) = self.drive(case, window, rungs, method, None, give_up)?;
+            let Some((mut engine, outcome)) = ended else {
+                return Ok(Run::GivenUp(lean.into_rungs()));
+            };
+            let digest = engine.digest().to_string();
+            let (figures, rungs) = lean.finish(&mut engine, outcome.span).map_err(overflow)?;
+            Ok(Run::Ended(Ended { figures, rungs, digest }))
+        };
+        run().map_err(|error| self.named(case, &error))
     }
 
     /// Runs a case up to the last of the rungs: its figures at each.
@@ -93,26 +108,46 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// As [`Trial::whole`].
     pub fn prefix(&self, case: usize, window: &Window, rungs: &[Rung], method: Method) -> Result<Vec<Figures>, String> {
-        self.prefix_of(case, window, rungs, method)
-            .map_err(|error| format!("{}: {error}", self.cases[case].name))
+        let last = rungs
+            .last()
+            .map_or(window.span.0, |rung| at_share(window.span, rung.fraction));
+        // Time never goes back: what the recorder has not heard by then it cannot hear of the time before.
+        self.drive(case, window, rungs, method, Some(last), &|_| false)
+            .map(|(lean, _)| lean.until(last))
+            .map_err(|error| self.named(case, &error))
     }
 
-    fn prefix_of(
+    fn named(&self, case: usize, error: &ReplayError) -> String {
+        format!("{}: {error}", self.cases[case].name)
+    }
+
+    /// Replays a case until its end (then engine and outcome are told), or until it is stopped.
+    #[allow(clippy::type_complexity)] // the recorder, and what a replay gives
+    fn drive(
         &self,
         case: usize,
         window: &Window,
         rungs: &[Rung],
         method: Method,
-    ) -> Result<Vec<Figures>, ReplayError> {
+        until: Option<TimestampNs>,
+        give_up: &dyn Fn(&[Figures]) -> bool,
+    ) -> Result<(Lean, Option<(Engine, Outcome)>), ReplayError> {
         let mut lean = self.recorder(case, window, rungs);
-        let (mut engine, mut sim) = self.engine(case, window)?;
-        let mut streams = window.streams(&engine, method)?;
-        let last = rungs
-            .last()
-            .map_or(window.span.0, |rung| at_share(window.span, rung.fraction));
-        match replay(&mut engine, &mut sim, &mut streams, &mut lean, &mut |at| at.now < last) {
-            // Time never goes back: what it has not heard by then it cannot hear of the time before.
-            Ok(_) | Err(ReplayError::Interrupted) => Ok(lean.until(last)),
+        let (config, sim) = &self.made[case];
+        let mut config = config.clone();
+        window.fit(&mut config);
+        let goes_on = |now: TimestampNs| until.is_none_or(|until| now < until);
+        let _ = give_up;
+        let mut streams = window.streams(config.instruments.len(), method)?;
+        let mut sim = Sim::new(sim.clone(), &config.opening)?;
+        let mut engine = Engine::new(config)?;
+        let ended = replay(&mut engine, &mut sim, &mut streams, &mut lean, &mut |at| {
+            goes_on(at.now)
+        })
+        .map(|outcome| (engine, outcome));
+        match ended {
+            Ok(ended) => Ok((lean, Some(ended))),
+            Err(ReplayError::Interrupted) => Ok((lean, None)),
             Err(error) => Err(error),
         }
     }
@@ -124,29 +159,25 @@ impl<'a> Trial<'a> {
         };
         Lean::new(window.span.0, self.made[case].0.classes.len(), marks)
     }
-
-    fn engine(&self, case: usize, window: &Window) -> Result<(Engine, Sim), ReplayError> {
-        let (engine, sim) = &self.made[case];
-        let mut engine = engine.clone();
-        engine.days.clone_from(&window.days);
-        engine.sample_ns = window.sample_ns;
-        if window.constant_moves {
-            engine.fx.source = FxSource::Series;
-            engine.fx.max_age_ns = i64::MAX;
-        }
-        let sim = Sim::new(sim.clone(), &engine.opening)?;
-        Ok((Engine::new(engine)?, sim))
-    }
 }
 
-fn ledger(error: crossbook_engine::units::Overflow) -> ReplayError {
+fn overflow(error: Overflow) -> ReplayError {
     ReplayError::Source(Box::new(error))
 }
 
 impl Window {
+    /// What an engine's configuration owes to the window.
+    pub fn fit(&self, config: &mut EngineConfig) {
+        config.days.clone_from(&self.days);
+        config.sample_ns = self.sample_ns;
+        if self.constant_moves {
+            config.fx.source = FxSource::Series;
+            config.fx.max_age_ns = i64::MAX;
+        }
+    }
+
     /// The streams of a run over this window.
-    fn streams(&self, engine: &Engine, method: Method) -> Result<Streams, ReplayError> {
-        let instruments = engine.config().instruments.len();
+    fn streams(&self, instruments: usize, method: Method) -> Result<Streams, ReplayError> {
         let source = match (method, &self.files) {
             (Method::Full, Some(files)) => {
                 let (from, to) = self.span;

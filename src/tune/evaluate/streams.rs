@@ -258,3 +258,149 @@ fn moved_levels(levels: &[Level], bps: f64) -> Vec<Level> {
     };
     levels.iter().map(level).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::dataset::reader::{Dataset, ReadOptions};
+
+    /// Everything of an event, as text.
+    fn events(chunks: &[Arc<Chunk>]) -> Vec<String> {
+        let of = |chunk: &Arc<Chunk>| -> Vec<String> {
+            let headers = chunk.headers().iter().enumerate();
+            headers
+                .map(|(index, header)| format!("{} {} {:?}", header.ts_event.0, header.ts_recv.0, chunk.event(index)))
+                .collect()
+        };
+        chunks.iter().flat_map(of).collect()
+    }
+
+    fn demo(name: &str) -> Dataset {
+        Dataset::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(name)).unwrap()
+    }
+
+    fn read(dataset: &Dataset, span: Option<Span>, memory: usize) -> Chunks {
+        let options = ReadOptions {
+            from: span.map(|(from, _)| from),
+            to: span.map(|(_, to)| to),
+            memory,
+        };
+        dataset.chunks(options).map(|chunk| chunk.unwrap()).collect()
+    }
+
+    fn whole(chunks: &[Arc<Chunk>]) -> Span {
+        let first = chunks[0].headers()[0].ts_recv;
+        let last = chunks.last().unwrap().headers().last().unwrap().ts_recv;
+        (first, last.plus(1))
+    }
+
+    #[test]
+    fn a_window_cut_in_memory_is_the_window_that_a_reader_gives() {
+        for name in ["demo-upbit-krw-btc", "demo-binance-btcusdt", "demo-usdkrw"] {
+            let dataset = demo(name);
+            // Small chunks, so that windows begin and end within them, at their edges, and span several.
+            let all = read(&dataset, None, 1 << 16);
+            let (first, last) = whole(&all);
+            let mut rng = crossbook_engine::rng::Rng::stream(3, name);
+            let mut at = || first.plus(((rng.uniform() * 1.2 - 0.1) * last.since(first) as f64) as i64);
+            let mut shared = 0;
+            for round in 0..25 {
+                let (a, b) = (at(), at());
+                let span = match round {
+                    0 => (first, last),
+                    1 => (first.plus(-1), last.plus(1)),
+                    2 => (a, a),
+                    _ => (a.min(b), a.max(b)),
+                };
+                let cut = cut(&all, span).unwrap();
+                assert_eq!(
+                    events(&cut),
+                    events(&read(&dataset, Some(span), 1 << 20)),
+                    "{name} {span:?}"
+                );
+                shared += cut
+                    .iter()
+                    .filter(|chunk| all.iter().any(|known| Arc::ptr_eq(known, chunk)))
+                    .count();
+                // A window of a window is the window.
+                let inner = (span.0.plus(span.1.since(span.0) / 3), span.1);
+                let again = super::cut(&cut, inner).unwrap();
+                assert_eq!(
+                    events(&again),
+                    events(&super::cut(&all, inner).unwrap()),
+                    "{name} {inner:?}"
+                );
+            }
+            assert!(shared > 25, "{name}: chunks are shared, not copied");
+        }
+    }
+
+    #[test]
+    fn an_outage_loses_messages_and_ends_with_the_book_as_it_stands() {
+        let all = read(&demo("demo-binance-btcusdt"), None, 1 << 16);
+        let span = whole(&all);
+        let down = outages(span, 3, 0.02);
+        assert_eq!(down.len(), 3);
+        assert!(down.windows(2).all(|pair| pair[0].1 < pair[1].0));
+        let cut_off = with_outages(&all, span, &down).unwrap();
+        let mut last = TimestampNs::MIN;
+        let mut found = 0;
+        for chunk in &cut_off {
+            for (index, header) in chunk.headers().iter().enumerate() {
+                assert!(header.ts_event >= last && header.ts_event <= header.ts_recv);
+                last = header.ts_event;
+                let inside = down
+                    .iter()
+                    .any(|(from, to)| *from < header.ts_recv && header.ts_recv < *to);
+                assert!(!inside || header.kind() == Kind::Funding, "{:?}", chunk.event(index));
+                if let Some((_, up)) = down.iter().find(|(_, up)| header.ts_recv == *up)
+                    && let EventKind::Snapshot { bids, asks, .. } = chunk.event(index)
+                {
+                    let fresh = cut(&all, (*up, span.1)).unwrap();
+                    let EventKind::Snapshot {
+                        bids: want_bids,
+                        asks: want_asks,
+                        ..
+                    } = fresh[0].event(0)
+                    else {
+                        panic!("a window begins with a snapshot");
+                    };
+                    assert_eq!((bids, asks), (want_bids, want_asks));
+                    found += 1;
+                }
+            }
+        }
+        assert_eq!(found, 3, "each outage ends with a snapshot");
+        let statuses = events(&cut_off)
+            .iter()
+            .filter(|event| event.contains("Disconnected"))
+            .count();
+        assert_eq!(statuses, 3);
+        assert!(events(&cut_off).len() < events(&all).len());
+    }
+
+    #[test]
+    fn a_shock_moves_every_price_from_its_instant_on() {
+        for name in ["demo-usdkrw", "demo-upbit-krw-btc"] {
+            let all = read(&demo(name), None, 1 << 16);
+            let span = whole(&all);
+            let since = span.0.plus(span.1.since(span.0) / 3);
+            let moved = with_shock(&all, span, since, 100.0).unwrap();
+            let (before, after) = (cut(&all, (span.0, since)).unwrap(), cut(&all, (since, span.1)).unwrap());
+            let all_events = events(&moved);
+            let (head, tail) = all_events.split_at(events(&before).len());
+            assert_eq!(head, events(&before), "{name}");
+            assert_eq!(tail.len(), events(&after).len(), "{name}");
+            assert_ne!(tail, events(&after), "{name}");
+        }
+        assert_eq!(super::moved(100_000_000, 100.0), 101_000_000);
+        assert_eq!(super::moved(100_000_000, -100.0), 99_000_000);
+        assert_eq!(super::moved(1, -5000.0), 1, "a price stays a price");
+        let rate = FxRate::parse("1400").unwrap();
+        let series = constant_with_shock(rate, TimestampNs(5), TimestampNs(50), -200.0).unwrap();
+        let want = ["5 5 Fx(FxRate(140000000000))", "50 50 Fx(FxRate(137200000000))"];
+        assert_eq!(events(&series), want);
+    }
+}

@@ -56,7 +56,7 @@ pub enum SpecError {
         /// The file.
         path: PathBuf,
         /// What is wrong and what is allowed.
-        source: SpaceError,
+        source: Box<SpaceError>,
     },
     /// A scenario that it names, or a `--set`.
     #[error(transparent)]
@@ -215,7 +215,7 @@ impl Loader<'_> {
         }
         let space = Space::from_spec(&file.space, &file.constraints).map_err(|source| SpecError::Space {
             path: self.path.to_owned(),
-            source,
+            source: Box::new(source),
         })?;
         file.objective
             .check()
@@ -356,3 +356,6 @@ impl Spec {
         toml::to_string_pretty(&file)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -229,8 +229,7 @@ fn drop_foreign(place: &mut toml::Value, way: &[String], given: impl Fn(&str) ->
 pub fn corners(space: &Space) -> Vec<Params> {
     const RANDOM: usize = 256;
     let ends = |index: usize| match space.coordinate(index) {
-        Coordinate::Continuous => vec![0.0, 1.0],
-        Coordinate::Ordered(cells) => vec![0.5 / cells as f64, (cells as f64 - 0.5) / cells as f64],
+        Coordinate::Continuous | Coordinate::Ordered(_) => vec![0.0, 1.0],
         Coordinate::Choice(cells) => (0..cells.min(1000))
             .map(|cell| (cell as f64 + 0.5) / cells as f64)
             .collect(),

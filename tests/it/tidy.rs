@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Modules of the pure part from left to right: each may name those before it, never one behind it.
-const ENGINE_LAYERS: [&str; 15] = [
+const ENGINE_LAYERS: [&str; 16] = [
     "units",
     "rng",
     "instrument",
@@ -26,6 +26,7 @@ const ENGINE_LAYERS: [&str; 15] = [
     "engine",
     "sim",
     "replay",
+    "tape",
 ];
 
 /// What the pure part may depend on: none of it does I/O, reads a clock or starts a thread.

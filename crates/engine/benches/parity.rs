@@ -109,8 +109,28 @@ pub fn sim_config(engine: &EngineConfig, fill_model: FillModel) -> SimConfig {
 
 /// Replays the feed; the engine comes back for its digest and ledger.
 pub fn run(streams: &[Vec<Arc<Chunk>>; 3], fill_model: FillModel, recorder: &mut impl Recorder) -> (Engine, Outcome) {
-    let config = engine_config(strategy(fill_model));
-    let mut sim = Sim::new(sim_config(&config, fill_model), &config.opening).unwrap();
+    run_with(streams, engine_config(strategy(fill_model)), fill_model, recorder)
+}
+
+/// The same with other settings.
+pub fn run_with(
+    streams: &[Vec<Arc<Chunk>>; 3],
+    config: EngineConfig,
+    fill_model: FillModel,
+    recorder: &mut impl Recorder,
+) -> (Engine, Outcome) {
+    let sim = sim_config(&config, fill_model);
+    run_sim(streams, config, sim, recorder)
+}
+
+/// The same with other venues.
+pub fn run_sim(
+    streams: &[Vec<Arc<Chunk>>; 3],
+    config: EngineConfig,
+    sim: SimConfig,
+    recorder: &mut impl Recorder,
+) -> (Engine, Outcome) {
+    let mut sim = Sim::new(sim, &config.opening).unwrap();
     let mut engine = Engine::new(config).unwrap();
     let targets = [
         Target::Instrument(InstrumentId(0)),

@@ -20,4 +20,5 @@ pub mod rng;
 pub mod sim;
 pub mod spread;
 pub mod strategy;
+pub mod tape;
 pub mod units;

@@ -68,6 +68,17 @@ pub struct Book {
     ts_recv: TimestampNs,
 }
 
+/// All of a book but its levels.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BookState {
+    trusted: (Option<Price>, Option<Price>),
+    synced: bool,
+    feed_up: bool,
+    crossed: bool,
+    crossed_count: u64,
+    ts: (TimestampNs, TimestampNs),
+}
+
 impl Default for Book {
     fn default() -> Self {
         Book {
@@ -234,6 +245,37 @@ impl Book {
                 (BookSide::Ask, _, Some(bound)) => price <= bound,
                 _ => true,
             }
+    }
+
+    /// All of it but the levels.
+    pub(crate) fn state(&self) -> BookState {
+        BookState {
+            trusted: (self.bids.trusted, self.asks.trusted),
+            synced: self.synced,
+            feed_up: self.feed_up,
+            crossed: self.crossed,
+            crossed_count: self.crossed_count,
+            ts: (self.ts_event, self.ts_recv),
+        }
+    }
+
+    /// Levels of bids and asks as they are kept: best last, trusted or not.
+    pub(crate) fn kept(&self) -> (&[Level], &[Level]) {
+        (&self.bids.levels, &self.asks.levels)
+    }
+
+    /// Makes this the book of which these were kept, without giving up its memory.
+    pub(crate) fn restore(&mut self, state: &BookState, bids: &[Level], asks: &[Level]) {
+        self.bids.levels.clear();
+        self.bids.levels.extend_from_slice(bids);
+        self.asks.levels.clear();
+        self.asks.levels.extend_from_slice(asks);
+        (self.bids.trusted, self.asks.trusted) = state.trusted;
+        self.synced = state.synced;
+        self.feed_up = state.feed_up;
+        self.crossed = state.crossed;
+        self.crossed_count = state.crossed_count;
+        (self.ts_event, self.ts_recv) = state.ts;
     }
 
     /// Makes this book equal to another without giving up its memory.

@@ -11,6 +11,7 @@ mod orders;
 mod reports;
 mod samples;
 mod size;
+mod skip;
 
 use crate::book::Book;
 use crate::digest::{Digest, Tag};
@@ -24,6 +25,7 @@ use crate::spread::Tops;
 use crate::strategy::{Intent, Market, Route, RouteConfig, State};
 use crate::units::{Amount, Bps, FxRate, Price, Qty, TimestampNs};
 
+pub(crate) use money::FxState;
 pub use money::{Class, FxConfig, FxProblem, FxSource};
 use money::{Fx, Valuer};
 

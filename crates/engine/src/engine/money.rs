@@ -53,10 +53,17 @@ pub enum FxProblem {
 #[derive(Debug, Clone)]
 pub(super) struct Fx {
     config: FxConfig,
-    rate: Option<FxRate>,
+    state: FxState,
+}
+
+/// What was observed of the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FxState {
+    /// The newest believable one.
+    pub(crate) rate: Option<FxRate>,
     ts: TimestampNs,
     out_of_band: bool,
-    pub(super) rejected: u64,
+    rejected: u64,
 }
 
 impl Fx {
@@ -68,37 +75,53 @@ impl Fx {
         };
         Fx {
             config,
-            rate,
-            ts,
-            out_of_band: false,
-            rejected: 0,
+            state: FxState {
+                rate,
+                ts,
+                out_of_band: false,
+                rejected: 0,
+            },
         }
+    }
+
+    pub(super) fn state(&self) -> FxState {
+        self.state
+    }
+
+    /// Takes over what was observed by another.
+    pub(super) fn set_state(&mut self, state: FxState) {
+        self.state = state;
+    }
+
+    /// Rates ignored for being outside the band.
+    pub(super) fn rejected(&self) -> u64 {
+        self.state.rejected
     }
 
     pub(super) fn observe(&mut self, rate: FxRate, ts: TimestampNs) {
         if self.config.band.is_some_and(|(low, high)| rate < low || rate > high) {
-            self.rejected += 1;
-            self.out_of_band = true;
+            self.state.rejected += 1;
+            self.state.out_of_band = true;
             return;
         }
-        self.out_of_band = false;
-        self.rate = Some(rate);
-        self.ts = ts;
+        self.state.out_of_band = false;
+        self.state.rate = Some(rate);
+        self.state.ts = ts;
     }
 
     /// The rate that may be traded on.
     #[inline]
     pub(super) fn fresh(&self, now: TimestampNs) -> Result<FxRate, FxProblem> {
-        match self.rate {
-            _ if self.out_of_band => Err(FxProblem::OutOfBand),
-            Some(rate) if now.since(self.ts) <= self.config.max_age_ns => Ok(rate),
+        match self.state.rate {
+            _ if self.state.out_of_band => Err(FxProblem::OutOfBand),
+            Some(rate) if now.since(self.state.ts) <= self.config.max_age_ns => Ok(rate),
             _ => Err(FxProblem::Missing),
         }
     }
 
     /// The newest believable rate, however old: for valuing, never for trading.
     pub(super) fn last(&self) -> Option<FxRate> {
-        self.rate
+        self.state.rate
     }
 
     /// Where it comes from.
@@ -155,6 +178,11 @@ impl Valuer {
                 *mid = Some(Price::mid(bid.price, ask.price));
             }
         }
+    }
+
+    /// Takes the mid of one book that can be priced.
+    pub(super) fn take_mid(&mut self, instrument: InstrumentId, mid: Price) {
+        self.mids[instrument.index()] = Some(mid);
     }
 
     /// How an amount of a money becomes base currency.

@@ -3,7 +3,8 @@
 use super::Engine;
 use crate::book::Book;
 use crate::digest::Tag;
-use crate::instrument::{CurrencyId, RouteId, VenueId};
+use crate::event::Level;
+use crate::instrument::{CurrencyId, InstrumentId, RouteId, VenueId};
 use crate::ledger::LedgerError;
 use crate::records::{EquityPoint, OrderRecord, Recorder, SpreadPoint};
 use crate::spread::Tops;
@@ -11,20 +12,49 @@ use crate::units::{Amount, Bps, FxRate, Qty, SCALE, TimestampNs};
 
 impl Engine {
     pub(super) fn sample(&mut self, now: TimestampNs, recorder: &mut impl Recorder) -> Result<(), LedgerError> {
-        let step = self.config.sample_ns.max(1);
-        self.next_sample = TimestampNs(now.0 - now.0.rem_euclid(step)).plus(step);
+        self.next_sample = self.sample_after(now);
         self.sample_now(now, recorder)
+    }
+
+    /// When the next sample is due after one at this instant.
+    pub(super) fn sample_after(&self, now: TimestampNs) -> TimestampNs {
+        let step = self.config.sample_ns.max(1);
+        TimestampNs(now.0 - now.0.rem_euclid(step)).plus(step)
     }
 
     fn sample_now(&mut self, now: TimestampNs, recorder: &mut impl Recorder) -> Result<(), LedgerError> {
         self.valuer.refresh(&self.books);
         let Some(rate) = self.fx.last() else { return Ok(()) };
+        self.tell_equity(now, rate, recorder)?;
+        self.tell_spreads(now, rate, |engine, id| engine.books[id.index()].top().ok(), recorder);
+        Ok(())
+    }
+
+    /// Samples equity at the mids that were taken last.
+    pub(super) fn tell_equity(
+        &self,
+        now: TimestampNs,
+        rate: FxRate,
+        recorder: &mut impl Recorder,
+    ) -> Result<(), LedgerError> {
         if let Some((equity, hold)) = self.valuer.equity(&self.ledger, rate)? {
             recorder.equity(&EquityPoint { ts: now, equity, hold });
         }
+        Ok(())
+    }
+
+    /// Samples the spread of each route whose books have a best bid and ask: `top` knows those.
+    #[inline]
+    pub(super) fn tell_spreads(
+        &self,
+        now: TimestampNs,
+        rate: FxRate,
+        top: impl Fn(&Engine, InstrumentId) -> Option<(Level, Level)>,
+        recorder: &mut impl Recorder,
+    ) {
         for (index, route) in self.routes.iter().enumerate() {
             let (a, b) = (route.config().a, route.config().b);
-            if let (Ok(top_a), Ok(top_b)) = (self.books[a.index()].top(), self.books[b.index()].top()) {
+            if let (Some(top_a), Some(top_b)) = (top(self, a), top(self, b)) {
                 let quotes = (
                     self.config.instruments[a.index()].quote,
                     self.config.instruments[b.index()].quote,
@@ -40,7 +70,6 @@ impl Engine {
                 });
             }
         }
-        Ok(())
     }
 
     /// Ends the run: orders still open are told as they stand, equity is sampled once more, and the digest is closed.
@@ -61,7 +90,7 @@ impl Engine {
         self.ledger.verify()?;
         let crossed: u64 = self.books.iter().map(Book::crossed_count).sum();
         self.counts.crossed = crossed;
-        self.counts.fx_rejected = self.fx.rejected;
+        self.counts.fx_rejected = self.fx.rejected();
         let open = self.in_flight.len() as i64;
         self.digest
             .absorb(Tag::End, &[open, self.counts.entries as i64, self.counts.exits as i64]);

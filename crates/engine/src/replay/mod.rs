@@ -36,6 +36,9 @@ pub enum ReplayError {
     /// The caller asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// A tape was made by other rules of pricing than the configuration has, or for other routes.
+    #[error("the tape was made for other routes, instruments or rules of pricing than this configuration's")]
+    Unfit,
     /// The venues' balances and the ledger differ although every report has been heard: a bug, so nothing is reported.
     #[error("venue {venue}, currency {currency}: the venue holds {venue_holds}, the ledger says {ledger_says}")]
     Differs {
@@ -78,6 +81,91 @@ const MAX_TIMERS: u32 = 1 << 16;
 /// How many instants pass between two looks at `progress`.
 const PROGRESS_EVERY: u32 = 1 << 12;
 
+/// What one turn of the loop came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// The data have ended.
+    End,
+    /// The venues worked, or a report was heard.
+    Venues,
+    /// A timer was due.
+    Timer(TimestampNs),
+    /// All events received at this instant were taken in.
+    Events(TimestampNs),
+}
+
+/// The loop of a replay, one turn at a time.
+pub(crate) struct Turns {
+    commands: Vec<Command>,
+    /// When a timer was due last without any event, and how often at that instant.
+    timers: (TimestampNs, u32),
+}
+
+impl Turns {
+    pub(crate) fn new() -> Turns {
+        Turns {
+            commands: Vec::with_capacity(16),
+            timers: (TimestampNs::MIN, 0),
+        }
+    }
+
+    /// Lets the earliest thing happen.
+    #[inline]
+    pub(crate) fn turn(
+        &mut self,
+        engine: &mut Engine,
+        sim: &mut Sim,
+        streams: &mut Streams,
+        recorder: &mut impl Recorder,
+    ) -> Result<Turned, ReplayError> {
+        let next = streams.next_recv();
+        if next == TimestampNs::MAX {
+            return Ok(Turned::End);
+        }
+        let due = next.min(engine.next_timer());
+        if sim.next_due().is_some_and(|at| at <= due) {
+            let mut ahead = Ahead { streams, engine };
+            let report = sim.poll(due, &mut ahead)?;
+            if let Some(report) = report {
+                engine.on_report(&report, recorder)?;
+                streams.check()?;
+                return Ok(Turned::Venues);
+            }
+            streams.check()?;
+            if sim.next_due().is_some_and(|at| at <= due) {
+                return Ok(Turned::Venues);
+            }
+        }
+        let now = due;
+        let turned = if now == next {
+            streams.take(now, |target, ts_event, event| {
+                take(engine, sim, target, ts_event, now, event)
+            })?;
+            Turned::Events(now)
+        } else {
+            if self.timers.0 < now {
+                self.timers = (now, 0);
+            } else {
+                self.timers.1 += 1;
+                if self.timers.1 > MAX_TIMERS {
+                    return Err(ReplayError::Stuck { now });
+                }
+            }
+            Turned::Timer(now)
+        };
+        if engine.is_awake(now) {
+            engine.decide(now, &mut self.commands, recorder)?;
+            for command in self.commands.drain(..) {
+                match command {
+                    Command::Send(order) => sim.submit(&order, &mut Ahead { streams, engine }),
+                    Command::Cancel(order) => sim.cancel(order, now),
+                }
+            }
+        }
+        Ok(turned)
+    }
+}
+
 /// Replays the streams to their end. `progress` is asked now and then and stops the replay by answering `false`.
 ///
 /// # Errors
@@ -89,52 +177,19 @@ pub fn replay(
     recorder: &mut impl Recorder,
     progress: &mut impl FnMut(Progress) -> bool,
 ) -> Result<Outcome, ReplayError> {
-    let mut commands: Vec<Command> = Vec::with_capacity(16);
+    let mut turns = Turns::new();
     let mut span: Option<(TimestampNs, TimestampNs)> = None;
     let mut until_progress = PROGRESS_EVERY;
-    let mut timers = (TimestampNs::MIN, 0);
     loop {
-        let next = streams.next_recv();
-        if next == TimestampNs::MAX {
-            break;
-        }
-        let due = next.min(engine.next_timer());
-        if sim.next_due().is_some_and(|at| at <= due) {
-            let mut ahead = Ahead { streams, engine };
-            let report = sim.poll(due, &mut ahead)?;
-            if let Some(report) = report {
-                engine.on_report(&report, recorder)?;
-                streams.check()?;
-                continue;
+        let now = match turns.turn(engine, sim, streams, recorder)? {
+            Turned::End => break,
+            Turned::Venues => continue,
+            Turned::Timer(now) => now,
+            Turned::Events(now) => {
+                span = Some((span.map_or(now, |(first, _)| first), now));
+                now
             }
-            streams.check()?;
-            if sim.next_due().is_some_and(|at| at <= due) {
-                continue;
-            }
-        }
-        let now = due;
-        if now == next {
-            span = Some((span.map_or(now, |(first, _)| first), now));
-            streams.take(now, |target, ts_event, event| {
-                take(engine, sim, target, ts_event, now, event)
-            })?;
-        } else if timers.0 < now {
-            timers = (now, 0);
-        } else {
-            timers.1 += 1;
-            if timers.1 > MAX_TIMERS {
-                return Err(ReplayError::Stuck { now });
-            }
-        }
-        if engine.is_awake(now) {
-            engine.decide(now, &mut commands, recorder)?;
-            for command in commands.drain(..) {
-                match command {
-                    Command::Send(order) => sim.submit(&order, &mut Ahead { streams, engine }),
-                    Command::Cancel(order) => sim.cancel(order, now),
-                }
-            }
-        }
+        };
         until_progress -= 1;
         if until_progress == 0 {
             until_progress = PROGRESS_EVERY;
@@ -146,12 +201,22 @@ pub fn replay(
             }
         }
     }
+    finish(engine, sim, span, streams.totals(), recorder)
+}
+
+/// Ends a run whose data have ended: `totals` are their rows and messages.
+pub(crate) fn finish(
+    engine: &mut Engine,
+    sim: &Sim,
+    span: Option<(TimestampNs, TimestampNs)>,
+    (rows, events): (u64, u64),
+    recorder: &mut impl Recorder,
+) -> Result<Outcome, ReplayError> {
     let last = span.map_or(TimestampNs::MIN, |(_, last)| last);
     engine.finish(last, recorder)?;
     if sim.is_idle() {
         agree(engine, sim)?;
     }
-    let (rows, events) = streams.totals();
     Ok(Outcome {
         rows,
         events,
@@ -160,8 +225,9 @@ pub fn replay(
     })
 }
 
+/// Takes in one event: funding moves the venue's wallet and the ledger, the rest is the engine's.
 #[inline]
-fn take(
+pub(crate) fn take(
     engine: &mut Engine,
     sim: &mut Sim,
     target: Target,

@@ -63,6 +63,8 @@ struct Stream {
     /// Number of the window's first chunk.
     first: usize,
     ended: bool,
+    /// All chunks stay in the window, so that the cursors may be set anywhere.
+    whole: bool,
     rows: u64,
     events: u64,
 }
@@ -78,9 +80,21 @@ impl Stream {
             window: VecDeque::from([Arc::new(Chunk::default())]),
             first: 0,
             ended: false,
+            whole: false,
             rows: 0,
             events: 0,
         }
+    }
+
+    /// A stream whose chunks are all in memory.
+    fn whole(target: Target, chunks: &[Arc<Chunk>]) -> Stream {
+        let mut stream = Stream::new(Box::new(InMemory::new(&[])), target);
+        stream
+            .window
+            .extend(chunks.iter().filter(|chunk| !chunk.is_empty()).cloned());
+        stream.ended = true;
+        stream.whole = true;
+        stream
     }
 
     /// The chunk of this number, read if need be; `None` past the end.
@@ -117,6 +131,9 @@ impl Stream {
 
     /// Lets go of chunks that both cursors have left behind.
     fn forget(&mut self) {
+        if self.whole {
+            return;
+        }
         let keep = self
             .venue
             .map_or(self.local.chunk, |venue| venue.chunk.min(self.local.chunk));
@@ -173,13 +190,25 @@ impl Streams {
     /// # Errors
     /// When a first chunk cannot be read.
     pub fn new(sources: Vec<(Target, Box<dyn ChunkSource>)>, instruments: usize) -> Result<Streams, ReplayError> {
+        let streams = sources.into_iter().map(|(target, source)| Stream::new(source, target));
+        Streams::open(streams.collect(), instruments)
+    }
+
+    /// Streams whose chunks are all in memory, which may be [sought](Streams::seek) in.
+    pub(crate) fn whole<'a>(
+        sources: impl Iterator<Item = (Target, &'a [Arc<Chunk>])>,
+        instruments: usize,
+    ) -> Result<Streams, ReplayError> {
+        let streams = sources.map(|(target, chunks)| Stream::whole(target, chunks));
+        Streams::open(streams.collect(), instruments)
+    }
+
+    fn open(mut streams: Vec<Stream>, instruments: usize) -> Result<Streams, ReplayError> {
         let mut by_instrument = vec![Vec::new(); instruments];
-        let mut streams = Vec::with_capacity(sources.len());
-        for (index, (target, source)) in sources.into_iter().enumerate() {
-            if let Target::Instrument(id) = target {
+        for (index, stream) in streams.iter().enumerate() {
+            if let Target::Instrument(id) = stream.target {
                 by_instrument[id.index()].push(index);
             }
-            streams.push(Stream::new(source, target));
         }
         let next_recv = streams.iter_mut().map(Stream::settle).collect::<Result<_, _>>()?;
         Ok(Streams {
@@ -225,6 +254,39 @@ impl Streams {
             }
         }
         Ok(())
+    }
+
+    /// Number of the chunk in which a stream's next event lies (counted from 1, empty ones left out), and its index there.
+    pub(crate) fn place(&self, stream: usize) -> (usize, usize) {
+        let local = self.streams[stream].local;
+        (local.chunk, local.index)
+    }
+
+    /// The same for the venue's cursor, while it is in use.
+    pub(crate) fn venue_place(&self, stream: usize) -> Option<(usize, usize)> {
+        self.streams[stream].venue.map(|venue| (venue.chunk, venue.index))
+    }
+
+    /// Streams of an instrument.
+    pub(crate) fn of_instrument(&self, instrument: InstrumentId) -> &[usize] {
+        &self.by_instrument[instrument.index()]
+    }
+
+    /// Sets what comes next of a whole stream, as if everything before had been taken; the venue's cursor stays.
+    pub(crate) fn seek(&mut self, stream: usize, (chunk, index): (usize, usize)) -> Result<(), ReplayError> {
+        let whole = &mut self.streams[stream];
+        debug_assert!(whole.whole);
+        if let Some(found) = whole.window.get(chunk) {
+            whole.current = Arc::clone(found);
+            whole.local = Cursor { chunk, index };
+        }
+        self.next_recv[stream] = whole.settle()?;
+        Ok(())
+    }
+
+    /// Sets the delay of an instrument's newest event received.
+    pub(crate) fn set_delay(&mut self, instrument: InstrumentId, delay_ns: i64) {
+        self.delays[instrument.index()] = delay_ns;
     }
 
     /// Rows and events of the chunks opened so far.

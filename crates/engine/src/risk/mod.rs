@@ -224,6 +224,27 @@ impl Risk {
         before.is_none() && self.halt_reason().is_some()
     }
 
+    /// Takes in a result as [`Risk::mark`] does, unless it would reach a limit: then nothing changes, and it says `false`.
+    #[inline]
+    pub(crate) fn mark_quietly(&mut self, pnl: i64) -> bool {
+        let peak = self.peak.max(pnl);
+        let reached = |limit: Option<Amount>, fall: i64| limit.is_some_and(|limit| fall >= limit.raw());
+        let global = &self.limits.global;
+        let halts = self.halted.is_none() && reached(global.max_drawdown, peak.saturating_sub(pnl));
+        let halts_today = !self.halted_today && reached(global.max_daily_loss, self.day_start.saturating_sub(pnl));
+        if halts || halts_today {
+            return false;
+        }
+        self.pnl = pnl;
+        self.peak = peak;
+        true
+    }
+
+    /// When the next day begins.
+    pub(crate) fn next_day(&self) -> TimestampNs {
+        self.days.last().copied().unwrap_or(TimestampNs::MAX)
+    }
+
     /// Stops everything for good.
     pub fn kill(&mut self) {
         self.halted = Some(Reason::Kill);

@@ -86,8 +86,7 @@ impl Market {
         lot: Qty,
     ) {
         match *event {
-            EventKind::Update { bids, asks } => self.refresh(bids, asks),
-            EventKind::Snapshot { .. } => self.taken.clear(),
+            EventKind::Update { .. } | EventKind::Snapshot { .. } => self.pass(event),
             EventKind::Trade { price, qty, taker } => {
                 self.trade(ts_event, price, qty, taker, lot);
                 return;
@@ -111,6 +110,16 @@ impl Market {
             }
         }
         self.fill_crossed(ts_event);
+    }
+
+    /// Forgets what was taken from the levels that a book message names.
+    #[inline]
+    pub(super) fn pass(&mut self, event: &EventKind<'_>) {
+        match *event {
+            EventKind::Update { bids, asks } => self.refresh(bids, asks),
+            EventKind::Snapshot { .. } => self.taken.clear(),
+            EventKind::Trade { .. } | EventKind::Status(_) | EventKind::Fx(_) | EventKind::Funding { .. } => {}
+        }
     }
 
     /// Forgets what was taken from the levels that an update names.

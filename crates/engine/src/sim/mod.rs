@@ -346,6 +346,36 @@ impl Sim {
         self.inbound.is_empty() && self.outbound.is_empty() && self.resting() == 0
     }
 
+    /// Instruments whose books follow the venue's timeline, because something taken there has not been refreshed yet or
+    /// orders are on their way.
+    pub(crate) fn followed(&self) -> impl Iterator<Item = InstrumentId> {
+        self.instrument_ids()
+            .filter(|instrument| self.markets[instrument.index()].hot)
+    }
+
+    /// Forgets what an event refreshes of what was taken; whether something is left. For an idle simulation whose feed is
+    /// about to leap: the event counts, the book will be [started again](Sim::follow_on).
+    pub(crate) fn pass(&mut self, instrument: InstrumentId, event: &EventKind<'_>) -> bool {
+        let market = &mut self.markets[instrument.index()];
+        market.pass(event);
+        market.has_taken()
+    }
+
+    /// Lets a followed book go on from what has been received by `now`, or lets go of it when nothing is left that was
+    /// taken.
+    pub(crate) fn follow_on(&mut self, instrument: InstrumentId, now: TimestampNs, feed: &mut impl VenueFeed) {
+        let market = &mut self.markets[instrument.index()];
+        market.next_event = None;
+        if market.has_taken() {
+            feed.restart(instrument, &mut market.book);
+            market.tracked_to = now;
+        } else {
+            market.hot = false;
+            feed.release(instrument);
+        }
+        self.refresh_due();
+    }
+
     fn send(&mut self, inbound: Inbound) {
         let at = self.inbound.partition_point(|other| other.key() > inbound.key());
         self.inbound.insert(at, inbound);

@@ -87,6 +87,16 @@ impl Tops {
         signed(direction, ratio)
     }
 
+    /// Best prices of A and B for leaving, and units of A's quote currency per unit of B's.
+    #[inline]
+    pub(crate) fn closing(&self, direction: Direction) -> ((f64, f64), f64) {
+        let best = match direction {
+            Direction::SellA => (self.ask_a, self.bid_b),
+            Direction::BuyA => (self.bid_a, self.ask_b),
+        };
+        (best, self.fx)
+    }
+
     /// The spread at best prices for leaving: no size gets a better (smaller) one.
     #[inline]
     pub fn close_bound(&self, direction: Direction) -> Bps {
@@ -223,7 +233,15 @@ impl FairPremium {
     #[inline]
     pub fn update(&mut self, now: TimestampNs, tops: &Tops) -> Bps {
         if let FairModel::Ewma { .. } = self.model {
-            let premium = tops.premium_ratio();
+            self.observe(now, tops.premium_ratio());
+        }
+        self.value
+    }
+
+    /// The same for a premium that is known already.
+    #[inline]
+    pub(crate) fn observe(&mut self, now: TimestampNs, premium: f64) -> Bps {
+        if let FairModel::Ewma { .. } = self.model {
             match self.seen {
                 Some(before) => {
                     let dt = now.since(before) as f64;
@@ -241,6 +259,29 @@ impl FairPremium {
     #[inline]
     pub fn value(&self) -> Bps {
         self.value
+    }
+
+    /// Where the mean stands, as a ratio, and since when.
+    #[inline]
+    pub(crate) fn mean(&self) -> (f64, Option<TimestampNs>) {
+        (self.mean, self.seen)
+    }
+
+    /// Puts it where [`FairPremium::mean`] found another of the same model.
+    #[inline]
+    pub(crate) fn set_mean(&mut self, mean: f64, seen: Option<TimestampNs>) {
+        (self.mean, self.seen) = (mean, seen);
+        if seen.is_some() {
+            self.value = Bps::from_ratio(mean);
+        }
+    }
+
+    /// The half-life, if it has one.
+    pub(crate) fn half_life_ns(&self) -> Option<i64> {
+        match self.model {
+            FairModel::Ewma { half_life_ns } => Some(half_life_ns),
+            FairModel::Zero | FairModel::Constant(_) => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! repeated failure says stop. A route has at most one order a leg in flight and decides nothing new until both
 //! have been heard of. It knows nothing of balances, limits or venues: [`crate::engine`] sizes and checks what it asks for.
 
+mod bounds;
 mod trip;
 
 use crate::book::Book;
@@ -13,6 +14,7 @@ use crate::records::{Direction, ExitReason, RoundTrip};
 use crate::spread::{Executable, FairModel, FairPremium, FillModel, Tops, entry_sides, executable};
 use crate::units::{Amount, Bps, Overflow, Price, Qty, TimestampNs};
 
+pub(crate) use bounds::{Bounds, Closing, Range};
 pub use trip::LegFill;
 use trip::Trip;
 

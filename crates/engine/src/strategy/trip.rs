@@ -160,6 +160,11 @@ impl Trip {
         Ok(())
     }
 
+    /// Whether [`Trip::mark_to_exit`] has something to count from.
+    pub(super) fn is_markable(&self) -> bool {
+        self.opened != 0 && self.entry_cash[0] != 0
+    }
+
     /// What closing at these prices would bring, in bps of the entry's value on A, before fees: the result of the pair at
     /// today's rate.
     pub(super) fn mark_to_exit(&self, direction: Direction, prices: &Executable, fx: f64) -> Bps {

@@ -17,11 +17,11 @@ use crate::attribution::cases;
 use crate::dsl::*;
 
 /// A small deterministic source of choices: one seed is one world.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     /// Below `n`, by SplitMix64.
-    fn below(&mut self, n: i64) -> i64 {
+    pub fn below(&mut self, n: i64) -> i64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -30,18 +30,18 @@ impl Dice {
         (z >> 33) as i64 % n
     }
 
-    fn coin(&mut self) -> bool {
+    pub fn coin(&mut self) -> bool {
         self.below(2) == 0
     }
 
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as i64) as usize]
     }
 }
 
 /// How far from reason prices and quantities go.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Reason {
+pub enum Reason {
     /// Around 100,000 KRW and 100 USDT, in quantities of about 1.
     Plain,
     /// Now and then anything up to the limits of 64 bits.
@@ -64,7 +64,7 @@ fn level(dice: &mut Dice, reason: Reason, middle: i64, unit: i64, above: bool) -
     }
 }
 
-fn stream(dice: &mut Dice, reason: Reason, middle: i64, messages: i64) -> Tape {
+pub fn stream(dice: &mut Dice, reason: Reason, middle: i64, messages: i64) -> Tape {
     let unit = middle / 10_000;
     let (mut event, mut recv, mut middle) = (0i64, 0i64, middle);
     let mut out = tape(0);
@@ -115,7 +115,7 @@ fn stream(dice: &mut Dice, reason: Reason, middle: i64, messages: i64) -> Tape {
     out
 }
 
-fn rates(dice: &mut Dice, reason: Reason, messages: i64) -> Tape {
+pub fn rates(dice: &mut Dice, reason: Reason, messages: i64) -> Tape {
     let (mut t, mut out) = (0, tape(0));
     for _ in 0..messages {
         t += dice.below(3000);
@@ -130,7 +130,7 @@ fn rates(dice: &mut Dice, reason: Reason, messages: i64) -> Tape {
 }
 
 /// A world made of one seed.
-fn world(seed: u64, reason: Reason) -> World {
+pub fn world(seed: u64, reason: Reason) -> World {
     let mut dice = Dice(seed);
     let dice = &mut dice;
     let perpetual = [dice.below(3) == 0, dice.below(3) == 0];

@@ -6,7 +6,7 @@ use crossbook_engine::engine::{Class, Engine, EngineConfig, FxConfig, FxSource, 
 use crossbook_engine::event::{Chunk, EventKind, FeedStatus, Level};
 use crossbook_engine::instrument::{CurrencyId, Instrument, InstrumentId, RouteId, Side, TickRule, VenueId, VenueKind};
 use crossbook_engine::order::{Leg, Liquidity, Order, OrderId, OrderStatus, OrderType, Role};
-use crossbook_engine::records::{EquityPoint, FillRecord, OrderRecord, Recorder, RiskRecord, RoundTrip};
+use crossbook_engine::records::{EquityPoint, FillRecord, OrderRecord, Recorder, RiskRecord, RoundTrip, SpreadPoint};
 use crossbook_engine::replay::{ChunkSource, InMemory, Outcome, ReplayError, Streams, replay};
 use crossbook_engine::risk::Limits;
 use crossbook_engine::sim::{self, FeeRule, Latency, QueueModel, Sim, SimConfig};
@@ -80,6 +80,10 @@ pub fn tape(delay_ms: i64) -> Tape {
 }
 
 impl Tape {
+    pub fn chunk(self) -> Chunk {
+        self.chunk
+    }
+
     pub fn push(mut self, t: i64, kind: EventKind<'_>) -> Tape {
         let recv = TimestampNs(t * MS);
         self.chunk.push(recv.plus(-self.delay), recv, kind).unwrap();
@@ -333,6 +337,17 @@ impl World {
 
     /// Engine and venues before their first event.
     pub fn start(&self) -> Result<Ran, ReplayError> {
+        let (config, sim) = self.configs();
+        Ok(Ran {
+            sim: Sim::new(sim, &config.opening)?,
+            engine: Engine::new(config)?,
+            log: Log::default(),
+            outcome: None,
+        })
+    }
+
+    /// What engine and venues are built from.
+    pub fn configs(&self) -> (EngineConfig, SimConfig) {
         let mut config = self.config.clone();
         config.venues = self
             .venues
@@ -350,12 +365,7 @@ impl World {
             fill_model: self.fill_model,
             seed: self.seed,
         };
-        Ok(Ran {
-            sim: Sim::new(sim, &config.opening)?,
-            engine: Engine::new(config)?,
-            log: Log::default(),
-            outcome: None,
-        })
+        (config, sim)
     }
 }
 
@@ -559,6 +569,7 @@ pub struct Log {
     pub risk: Vec<RiskRecord>,
     pub cancels: Vec<(OrderId, TimestampNs)>,
     pub equity: Vec<EquityPoint>,
+    pub spread: Vec<SpreadPoint>,
 }
 
 impl Recorder for Log {
@@ -576,6 +587,9 @@ impl Recorder for Log {
     }
     fn equity(&mut self, point: &EquityPoint) {
         self.equity.push(*point);
+    }
+    fn spread(&mut self, point: &SpreadPoint) {
+        self.spread.push(*point);
     }
     fn risk(&mut self, record: &RiskRecord) {
         self.risk.push(*record);

@@ -13,4 +13,5 @@ mod legs;
 mod maker;
 mod many;
 mod sizing;
+mod tape;
 mod venues;

@@ -6,6 +6,7 @@
 //! - What a sampler proposes depends on the space, its configuration, the seed, and the trials in the view (told and
 //!   pending, in the order of ids): not on the order in which results came within a batch, not on a clock.
 
+pub mod gp;
 pub mod grid;
 pub mod qmc;
 pub mod random;
@@ -145,11 +146,13 @@ pub enum SamplerConfig {
     Halton(qmc::QmcOptions),
     /// Tree-structured Parzen estimator.
     Tpe(tpe::TpeOptions),
+    /// Gaussian-process Bayesian optimisation.
+    Gp(gp::GpOptions),
 }
 
 impl SamplerConfig {
     /// The names that `kind` may have.
-    pub const NAMES: [&'static str; 5] = ["grid", "random", "sobol", "halton", "tpe"];
+    pub const NAMES: [&'static str; 6] = ["grid", "random", "sobol", "halton", "tpe", "gp"];
 
     /// The sampler of this name with default options.
     ///
@@ -162,6 +165,7 @@ impl SamplerConfig {
             "sobol" => Ok(SamplerConfig::Sobol(Default::default())),
             "halton" => Ok(SamplerConfig::Halton(Default::default())),
             "tpe" => Ok(SamplerConfig::Tpe(Default::default())),
+            "gp" => Ok(SamplerConfig::Gp(Default::default())),
             _ => Err(SamplerError::UnknownName { name: name.to_owned() }),
         }
     }
@@ -174,6 +178,7 @@ impl SamplerConfig {
             SamplerConfig::Sobol(_) => "sobol",
             SamplerConfig::Halton(_) => "halton",
             SamplerConfig::Tpe(_) => "tpe",
+            SamplerConfig::Gp(_) => "gp",
         }
     }
 
@@ -188,6 +193,7 @@ impl SamplerConfig {
             SamplerConfig::Sobol(options) => Box::new(qmc::Qmc::sobol(options, space, seed)?),
             SamplerConfig::Halton(options) => Box::new(qmc::Qmc::halton(options, space, seed)?),
             SamplerConfig::Tpe(options) => Box::new(tpe::Tpe::new(options, space)?),
+            SamplerConfig::Gp(options) => Box::new(gp::Gp::new(options, space)?),
         })
     }
 }

@@ -93,20 +93,12 @@ impl Gp {
     /// # Errors
     /// When an option is out of its range.
     pub fn new(options: &GpOptions, space: &Space) -> Result<Gp, SamplerError> {
-        let too_small = |option, allowed, value| {
-            Err(SamplerError::Option {
-                sampler: "gp",
-                option,
-                allowed,
-                value,
-            })
-        };
-        if let Some(startup) = options.startup.filter(|&startup| startup < 2) {
-            return too_small("startup", "at least 2", startup as f64);
+        let check = |option, value, fits, allowed| SamplerError::option("gp", option, value, fits, allowed);
+        if let Some(startup) = options.startup {
+            check("startup", startup as f64, startup >= 2, "at least 2")?;
         }
-        if options.max_points < 10 {
-            return too_small("max_points", "at least 10", options.max_points as f64);
-        }
+        let most = options.max_points;
+        check("max_points", most as f64, most >= 10, "at least 10")?;
         let mut places = Vec::new();
         let mut axes = Vec::new();
         for index in 0..space.dimensions() {

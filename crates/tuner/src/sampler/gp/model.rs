@@ -303,20 +303,7 @@ impl Model {
         Some(self)
     }
 
-    /// Posterior mean and variance (without noise) at a point.
-    pub fn predict(&self, point: &[f64]) -> (f64, f64) {
-        let n = self.rows.len();
-        let mut k: Vec<f64> = self
-            .rows
-            .iter()
-            .map(|row| kernel(square(&self.axes, &self.weights, point, row)).0)
-            .collect();
-        let mean = self.mean + linalg::dot(&k, &self.alpha);
-        linalg::solve_lower(&self.l, n, &mut k);
-        (mean, self.positive(1.0 - linalg::dot(&k, &k)))
-    }
-
-    /// [`Model::predict`] at many points.
+    /// Posterior mean and variance (without noise) at each point.
     pub fn predict_many(&self, points: &[Vec<f64>]) -> Vec<(f64, f64)> {
         let n = self.rows.len();
         let mut answers = Vec::with_capacity(points.len());

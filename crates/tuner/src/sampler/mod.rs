@@ -6,10 +6,12 @@
 //! - What a sampler proposes depends on the space, its configuration, the seed, and the trials in the view (told and
 //!   pending, in the order of ids): not on the order in which results came within a batch, not on a clock.
 
+pub mod cmaes;
 pub mod gp;
 pub mod grid;
 pub mod qmc;
 pub mod random;
+mod rank;
 pub mod tpe;
 
 use crossbook_engine::rng::Rng;
@@ -99,6 +101,9 @@ pub enum SamplerError {
         parameters: usize,
         limit: usize,
     },
+    /// No parameter that the sampler could move.
+    #[error("sampler {sampler} needs at least one number with a range that is always active; use tpe, gp or grid here")]
+    NothingToMove { sampler: &'static str },
     /// A name that no sampler has.
     #[error("unknown sampler {name:?}; known are {}", SamplerConfig::NAMES.join(", "))]
     UnknownName { name: String },
@@ -148,11 +153,13 @@ pub enum SamplerConfig {
     Tpe(tpe::TpeOptions),
     /// Gaussian-process Bayesian optimisation.
     Gp(gp::GpOptions),
+    /// Covariance matrix adaptation.
+    Cmaes(cmaes::CmaesOptions),
 }
 
 impl SamplerConfig {
     /// The names that `kind` may have.
-    pub const NAMES: [&'static str; 6] = ["grid", "random", "sobol", "halton", "tpe", "gp"];
+    pub const NAMES: [&'static str; 7] = ["grid", "random", "sobol", "halton", "tpe", "gp", "cmaes"];
 
     /// The sampler of this name with default options.
     ///
@@ -166,6 +173,7 @@ impl SamplerConfig {
             "halton" => Ok(SamplerConfig::Halton(Default::default())),
             "tpe" => Ok(SamplerConfig::Tpe(Default::default())),
             "gp" => Ok(SamplerConfig::Gp(Default::default())),
+            "cmaes" => Ok(SamplerConfig::Cmaes(Default::default())),
             _ => Err(SamplerError::UnknownName { name: name.to_owned() }),
         }
     }
@@ -179,6 +187,7 @@ impl SamplerConfig {
             SamplerConfig::Halton(_) => "halton",
             SamplerConfig::Tpe(_) => "tpe",
             SamplerConfig::Gp(_) => "gp",
+            SamplerConfig::Cmaes(_) => "cmaes",
         }
     }
 
@@ -192,6 +201,7 @@ impl SamplerConfig {
             SamplerConfig::Random(_) => Box::new(random::Random),
             SamplerConfig::Sobol(options) => Box::new(qmc::Qmc::sobol(options, space, seed)?),
             SamplerConfig::Halton(options) => Box::new(qmc::Qmc::halton(options, space, seed)?),
+            SamplerConfig::Cmaes(options) => Box::new(cmaes::Cmaes::new(options, space)?),
             SamplerConfig::Tpe(options) => Box::new(tpe::Tpe::new(options, space)?),
             SamplerConfig::Gp(options) => Box::new(gp::Gp::new(options, space)?),
         })

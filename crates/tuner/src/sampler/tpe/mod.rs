@@ -3,7 +3,7 @@
 //!
 //! Sources: Bergstra et al., "Algorithms for hyper-parameter optimization" (2011); Falkner et al., "BOHB" (2018) for the
 //! joint density; Watanabe, "Tree-structured Parzen estimator: understanding its algorithm components and their roles for
-//! better empirical performance" (2023). Defaults are those of Optuna 5's multivariate sampler, but for the two points below.
+//! better empirical performance" (2023). Defaults are those of Optuna 5's multivariate sampler, but for the points below.
 //!
 //! - Good are the `ceil(gamma n)` trials, at most `max_good`, that rank first; `n` counts complete and pruned trials.
 //!   Ranked are complete trials by loss, then pruned ones by the loss that they had, then pruned ones without any; ties by
@@ -19,7 +19,9 @@
 //!   `1 / min(100, 1 + kernels)` with the kernels of the good alone: with ten of a hundred trials good, no kernel is
 //!   narrower than 1/12 of a range, and that is as near as the search gets to an optimum. Watanabe (2023, section 4)
 //!   finds this bound the setting that matters most.
-//! - All trials weigh the same; old ones are not forgotten.
+//! - The good trials weigh by rank, `ln(count + 1) - ln(rank)` with a mean of 1, as parents do in CMA-ES; Optuna's weigh
+//!   the same. Watanabe's weights by improvement do as well, but change when losses are bent.
+//! - Among the others, old trials are not forgotten.
 
 mod normal;
 mod parzen;
@@ -31,6 +33,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use self::parzen::{Axis, Parzen, Scratch};
+use super::rank::Rank;
 use super::{Sampler, SamplerError, State, View};
 use crate::space::{Coordinate, Space};
 
@@ -76,7 +79,7 @@ pub struct Tpe {
     active: Vec<Vec<bool>>,
     /// Ranked trials, best first.
     ranked: Vec<Rank>,
-    /// The first of `ranked`, by number.
+    /// The first of `ranked`, best first.
     good: Vec<usize>,
     /// Least deviation of a good trial's kernel.
     least: f64,
@@ -85,34 +88,6 @@ pub struct Tpe {
     /// Keys of all points, kept where points can repeat.
     seen: Option<BTreeSet<Vec<u64>>>,
     scratch: Scratch,
-}
-
-/// Where a trial ranks: how far it came, its loss, its number.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Rank {
-    class: u8,
-    loss: f64,
-    trial: usize,
-}
-
-impl Rank {
-    fn of(trial: usize, state: State) -> Option<Rank> {
-        let (class, loss) = match state {
-            State::Complete(loss) => (0, loss),
-            State::Pruned(Some(loss)) => (1, loss),
-            State::Pruned(None) => (2, 0.0),
-            State::Failed | State::Pending => return None,
-        };
-        Some(Rank { class, loss, trial })
-    }
-
-    fn before(&self, other: &Rank) -> bool {
-        self.class
-            .cmp(&other.class)
-            .then(self.loss.total_cmp(&other.loss))
-            .then(self.trial.cmp(&other.trial))
-            .is_lt()
-    }
 }
 
 impl Tpe {
@@ -165,7 +140,7 @@ impl Tpe {
             if trial == self.states.len() {
                 let active = view.space.active(&tried.point);
                 self.above.push(&tried.point);
-                self.above.turn_on(&self.axes, trial, &active);
+                self.above.turn_on(&self.axes, trial, 1.0, &active);
                 self.active.push(active);
                 self.states.push(State::Pending);
                 if let Some(seen) = &mut self.seen {
@@ -174,7 +149,7 @@ impl Tpe {
             }
             if tried.state != self.states[trial] {
                 self.states[trial] = tried.state;
-                if let Some(rank) = Rank::of(trial, tried.state) {
+                if let Some(rank) = Rank::of(trial, tried.state).filter(|rank| !rank.failed()) {
                     let at = self.ranked.partition_point(|other| other.before(&rank));
                     self.ranked.insert(at, rank);
                 }
@@ -182,26 +157,41 @@ impl Tpe {
         }
         let count = libm::ceil(self.options.gamma * self.ranked.len() as f64) as usize;
         let count = count.min(self.options.max_good as usize).min(self.ranked.len());
-        let mut good: Vec<usize> = self.ranked[..count].iter().map(|rank| rank.trial).collect();
-        good.sort_unstable();
+        let best = &self.ranked[..count];
         let least = 1.0 / f64::min(100.0, 1.0 + 0.5 * self.ranked.len() as f64);
-        if good != self.good || least != self.least {
-            for &trial in self.good.iter().filter(|trial| good.binary_search(trial).is_err()) {
-                self.above.turn_on(&self.axes, trial, &self.active[trial]);
+        if !best.iter().map(|rank| rank.trial).eq(self.good.iter().copied()) || least != self.least {
+            for &trial in self
+                .good
+                .iter()
+                .filter(|&&trial| best.iter().all(|rank| rank.trial != trial))
+            {
+                self.above.turn_on(&self.axes, trial, 1.0, &self.active[trial]);
             }
-            for &trial in good.iter().filter(|trial| self.good.binary_search(trial).is_err()) {
+            for trial in best
+                .iter()
+                .map(|rank| rank.trial)
+                .filter(|trial| !self.good.contains(trial))
+            {
                 self.above.turn_off(&self.axes, trial, &self.active[trial]);
             }
+            self.good = best.iter().map(|rank| rank.trial).collect();
+            self.least = least;
             self.below = Parzen::with_least_sigma(self.axes.len(), self.options.prior_weight, least);
-            for (kernel, &trial) in good.iter().enumerate() {
+            for ((kernel, &trial), weight) in self.good.iter().enumerate().zip(weights(count)) {
                 self.below.push(&view.tried[trial].point);
-                self.below.turn_on(&self.axes, kernel, &self.active[trial]);
+                self.below.turn_on(&self.axes, kernel, weight, &self.active[trial]);
             }
-            (self.good, self.least) = (good, least);
         }
         self.above.refresh();
         self.below.refresh();
     }
+}
+
+/// Weights of so many good trials, best first.
+fn weights(count: usize) -> impl Iterator<Item = f64> {
+    let raw = move |rank: usize| libm::log(count as f64 + 1.0) - libm::log(rank as f64);
+    let mean = (1..=count).map(raw).sum::<f64>() / count as f64;
+    (1..=count).map(move |rank| raw(rank) / mean)
 }
 
 impl Sampler for Tpe {

@@ -3,7 +3,7 @@
 //! The density of a point `x` (Watanabe 2023, eqs. 6 to 8, in the form of Optuna 5's multivariate sampler):
 //!
 //! ```text
-//! p(x) = sum_k w_k prod_d kernel_kd(x_d) / sum_k w_k        k over trials, w_k = 1, and the prior with its weight
+//! p(x) = sum_k w_k prod_d kernel_kd(x_d) / sum_k w_k        k over trials and, last, the prior
 //! continuous  normal(mu_kd, sigma_kd) truncated to [0, 1]
 //! ordered     the mass of that truncated normal on the cell of x_d
 //! choice      ((x_d = mu_kd) + a) / (1 + C a), a = prior weight / kernels;  C choices
@@ -77,8 +77,10 @@ pub(super) struct Parzen {
     /// By kernel: the sum of its `log_scale`; `fresh` says whether it is up to date.
     log_scale: Vec<f64>,
     fresh: bool,
-    /// By kernel: 1, or 0 when it is off.
+    /// By kernel: its weight, 0 when it is off.
     weight: Vec<f64>,
+    /// The sum of all weights, the prior's among them.
+    total: f64,
     /// Kernels that are on.
     on: usize,
 }
@@ -99,6 +101,7 @@ impl Parzen {
             log_scale: Vec::new(),
             fresh: true,
             weight: Vec::new(),
+            total: prior_weight,
             on: 0,
         }
     }
@@ -123,9 +126,9 @@ impl Parzen {
         self.weight.push(0.0);
     }
 
-    /// Turns a kernel on.
-    pub(super) fn turn_on(&mut self, axes: &[Axis], kernel: usize, active: &[bool]) {
-        self.weight[kernel] = 1.0;
+    /// Turns a kernel on, with a weight above 0.
+    pub(super) fn turn_on(&mut self, axes: &[Axis], kernel: usize, weight: f64, active: &[bool]) {
+        self.weight[kernel] = weight;
         self.on += 1;
         self.fresh = false;
         for ((column, axis), _) in self.columns.iter_mut().zip(axes).zip(active).filter(|(_, on)| **on) {
@@ -143,12 +146,13 @@ impl Parzen {
         }
     }
 
-    /// Brings the sums over axes up to date; to be called after changes and before densities are asked for.
+    /// Brings sums over kernels and axes up to date; to be called after changes and before anything is asked.
     pub(super) fn refresh(&mut self) {
         if self.fresh {
             return;
         }
         self.fresh = true;
+        self.total = self.weight.iter().sum::<f64>() + self.prior_weight;
         self.log_scale.fill(0.0);
         for column in &self.columns {
             for (sum, part) in self.log_scale.iter_mut().zip(&column.log_scale) {
@@ -160,7 +164,7 @@ impl Parzen {
     /// Draws a point: a kernel by weight, then each axis on its own. Parameters that turn out inactive are drawn as well;
     /// snapping the point discards them.
     pub(super) fn draw(&self, axes: &[Axis], rng: &mut Rng, point: &mut [f64]) {
-        let mut left = rng.uniform() * (self.on as f64 + self.prior_weight);
+        let mut left = rng.uniform() * self.total;
         let kernel = self.weight.iter().position(|weight| {
             left -= weight;
             left < 0.0
@@ -252,7 +256,7 @@ impl Parzen {
             largest = if *square > largest { *square } else { largest };
         }
         let sum = weighted_exponentials(squares, factors, largest) + prior * exp(-largest);
-        libm::log(sum / (self.on as f64 + self.prior_weight)) + largest + common
+        libm::log(sum / self.total) + largest + common
     }
 
     /// Deviations on an axis, by kernel.

@@ -36,7 +36,7 @@ fn estimator(space: &Space, kernels: usize, seed: u64) -> Parzen {
     for kernel in 0..kernels {
         let point = space.sample(&mut rng).unwrap();
         parzen.push(&point);
-        parzen.turn_on(&axes, kernel, &space.active(&point));
+        parzen.turn_on(&axes, kernel, 0.5 + rng.uniform(), &space.active(&point));
     }
     parzen.refresh();
     parzen
@@ -172,7 +172,7 @@ fn deviations_are_the_larger_gap_clipped() {
         let mut parzen = Parzen::new(1, 1.0);
         for (kernel, &u) in points.iter().enumerate() {
             parzen.push(&[u]);
-            parzen.turn_on(&axes(&space), kernel, &[true]);
+            parzen.turn_on(&axes(&space), kernel, 1.0, &[true]);
         }
         let got = parzen.sigmas(0);
         assert!(
@@ -201,7 +201,7 @@ proptest! {
             let active = space.active(&points[at]);
             on[at] = !on[at];
             if on[at] {
-                kept.turn_on(&axes, at, &active);
+                kept.turn_on(&axes, at, 1.0, &active);
             } else {
                 kept.turn_off(&axes, at, &active);
             }
@@ -211,7 +211,7 @@ proptest! {
         for (at, point) in points.iter().enumerate() {
             anew.push(point);
             if on[at] {
-                anew.turn_on(&axes, at, &space.active(point));
+                anew.turn_on(&axes, at, 1.0, &space.active(point));
             }
         }
         anew.refresh();

@@ -106,13 +106,12 @@ impl Domain {
         match self {
             Domain::Float { low, high, .. } if low == high => 1,
             Domain::Float { step: None, .. } => 0,
-            // The slack takes `(0.3 - 0.0) / 0.1` as 3 steps.
             Domain::Float {
                 low,
                 high,
                 step: Some(step),
                 ..
-            } => ((high - low) / step * (1.0 + 1e-12) + 1e-9) as u64 + 1,
+            } => whole_steps(*low, *high, *step) + 1,
             Domain::Int { low, high, step, .. } => ((high - low) / step) as u64 + 1,
             Domain::Choice(values) => values.len() as u64,
             Domain::Fixed(_) => 1,
@@ -333,11 +332,16 @@ fn check_step(name: String, low: f64, high: f64, log: bool, step: f64) -> Result
         Err(SpaceError::BadStep { name, step })
     } else if log {
         Err(SpaceError::LogStep { name })
-    } else if step > high - low {
+    } else if whole_steps(low, high, step) == 0 {
         Err(SpaceError::LongStep { name, step, low, high })
     } else {
         Ok(())
     }
+}
+
+/// Steps that fit between two bounds. The slack takes `0.3 / 0.1` as 3 steps and `(0.9 - 0.8) / 0.1` as 1.
+fn whole_steps(low: f64, high: f64, step: f64) -> u64 {
+    ((high - low) / step * (1.0 + 1e-12) + 1e-9) as u64
 }
 
 /// Rounds a sum to as many decimals as its parts have, so that the third step of 0.1 is 0.3.

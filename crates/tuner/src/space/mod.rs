@@ -305,12 +305,13 @@ impl Space {
         Ok(point)
     }
 
-    /// What makes a point the same trial as another: the cell of each coordinate, the bits of a continuous one.
+    /// What makes a point the same trial as another: the cell of each coordinate, the bits of a continuous one's value.
+    /// Neighbouring coordinates can mean the same number.
     pub fn key(&self, point: &[f64]) -> Vec<u64> {
         let active = self.active(point);
         let cell = |(index, &u): (usize, &f64)| match (active[index], self.coordinate(index)) {
             (false, _) => u64::MAX,
-            (true, Coordinate::Continuous) => u.to_bits(),
+            (true, Coordinate::Continuous) => self.params[index].domain.number(u).to_bits(),
             (true, _) => self.params[index].domain.cell(u),
         };
         point.iter().enumerate().map(cell).collect()

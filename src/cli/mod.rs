@@ -8,7 +8,9 @@ pub mod plot;
 pub mod progress;
 pub mod replay;
 pub mod sessions;
+pub mod tune;
 pub mod verify;
+pub mod worker;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -43,6 +45,10 @@ pub struct Common {
 enum Command {
     /// Replays a scenario through the engine and the matching model, and writes a run directory.
     Replay(replay::Args),
+    /// Searches for the best parameters of a scenario, in a session that can be stopped and gone on with.
+    Tune(Box<tune::Args>),
+    /// Joins a session from another process or host and evaluates its trials.
+    Worker(worker::Args),
     /// Replays a run directory and compares it with what was recorded.
     Verify(verify::Args),
     /// Imports, inspects, validates, converts and synthesises datasets.
@@ -124,6 +130,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
         Command::Replay(args) => replay::run(&cli.common, args),
+        Command::Tune(args) => tune::run(&cli.common, *args),
+        Command::Worker(args) => worker::run(&cli.common, args),
         Command::Verify(args) => verify::run(&cli.common, args),
         Command::Dataset(args) => dataset::run(&cli.common, args),
         Command::Plot(args) => plot::run(&cli.common, args),

@@ -299,8 +299,14 @@ impl Folder {
         write_whole(&path, bytes, replace).map_err(|source| FolderError::Io { path, source })
     }
 
-    /// Removes the folder again when nothing was put into it.
-    pub fn abandon(&self) {
+    /// Removes the folder of a session that could not begin. One that has a trial stays.
+    pub fn discard(&self) {
+        if fs::metadata(self.log()).is_ok_and(|data| data.len() > 0) {
+            return;
+        }
+        for name in [QUESTION, log::FILE, NOTES] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
         let _ = fs::remove_dir(&self.path);
     }
 

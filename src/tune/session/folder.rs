@@ -116,7 +116,7 @@ impl Question {
             return Err("the table [session] is missing at its end".to_owned());
         };
         let header: Header = toml::from_str(header).map_err(|error| error.to_string().trim_end().to_owned())?;
-        let spec = format!("{spec}\n");
+        let spec = spec.to_owned();
         Ok(Question { spec, header })
     }
 
@@ -171,7 +171,7 @@ impl Question {
             let word = |asynchronous| if asynchronous { "--async" } else { "in batches" };
             return changed("the order of telling", word(was.asynchronous), word(is.asynchronous));
         }
-        let (mut before, mut after) = (self.spec.lines(), now.spec.lines());
+        let (mut before, mut after) = (self.spec.trim_end().lines(), now.spec.trim_end().lines());
         loop {
             match (before.next(), after.next()) {
                 (None, None) => return Ok(()),
@@ -339,4 +339,80 @@ pub fn host() -> String {
     let kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     let name: String = name.trim().chars().filter(|c| kept(*c)).take(60).collect();
     if name.is_empty() { "host".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question() -> Question {
+        Question {
+            spec: "name = \"a\"\n\n[space]\nx = 1\n".to_owned(),
+            header: Header {
+                id: "a".to_owned(),
+                version: "1.2.3".to_owned(),
+                asynchronous: false,
+                data: BTreeMap::from([("one".to_owned(), "ab12".to_owned())]),
+            },
+        }
+    }
+
+    #[test]
+    fn a_question_is_read_back_and_is_the_same() {
+        let sessions = tempfile::tempdir().unwrap();
+        let folder = Folder::create(sessions.path(), "a", true).unwrap();
+        folder.write_question(&question()).unwrap();
+        let read = folder.question().unwrap();
+        assert_eq!(read.header, question().header);
+        read.same_as(&question(), folder.path()).unwrap();
+        question().same_as(&read, folder.path()).unwrap();
+        assert_eq!(read.identity().unwrap(), question().identity().unwrap());
+        assert!(matches!(
+            Folder::create(sessions.path(), "a", true),
+            Err(FolderError::Exists { .. })
+        ));
+        assert_eq!(Folder::create(sessions.path(), "a", false).unwrap().id(), "a-2");
+        assert!(matches!(
+            Folder::existing(sessions.path(), "b"),
+            Err(FolderError::Missing { .. })
+        ));
+        for name in ["", "../a", ".a", "a b", "a/b"] {
+            assert!(
+                matches!(
+                    Folder::create(sessions.path(), name, true),
+                    Err(FolderError::Name { .. })
+                ),
+                "{name:?}"
+            );
+        }
+    }
+
+    /// What has changed is named, with how it was and how it is.
+    #[test]
+    fn f75_a_session_whose_question_has_changed_is_not_gone_on_with() {
+        type Change = fn(&mut Question);
+        let cases: [(Change, &str); 5] = [
+            (
+                |now| now.header.version = "1.2.4".to_owned(),
+                "version of crossbook has changed since it began (was 1.2.3, is 1.2.4)",
+            ),
+            (
+                |now| now.header.data.values_mut().for_each(|hash| hash.push('0')),
+                "dataset one has changed since it began (was ab12, is ab120)",
+            ),
+            (|now| now.header.data.clear(), "dataset one"),
+            (|now| now.header.asynchronous = true, "order of telling"),
+            (
+                |now| now.spec = now.spec.replace("x = 1", "x = 2"),
+                "(was \"x = 1\", is \"x = 2\")",
+            ),
+        ];
+        for (change, part) in cases {
+            let mut now = question();
+            change(&mut now);
+            let error = question().same_as(&now, Path::new("s")).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+            assert_ne!(question().identity().unwrap().hash, now.identity().unwrap().hash);
+        }
+    }
 }

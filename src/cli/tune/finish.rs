@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::super::{Fault, say};
 use crate::tune::evaluate::Evaluator;
+use crate::tune::results::read::words;
 use crate::tune::session::{Ended, best, digest};
 use crate::tune::spec::Spec;
 use crate::tune::trial::{Measures, Record, State, Task};
@@ -33,6 +34,8 @@ pub struct Summary {
     pub currency: String,
     /// Length of a period of results, in seconds.
     pub period_s: f64,
+    /// What each fold is tuned and tested on, in words.
+    pub windows: Vec<String>,
 }
 
 /// The best trial of the last fold: the one that has seen the latest data.
@@ -75,6 +78,7 @@ pub fn summary(id: &str, spec: &Spec, evaluator: &Evaluator, ended: &Ended, seco
         digest: digest(&ended.records),
         currency: evaluator.currency().to_owned(),
         period_s: evaluator.period_ns() as f64 / 1e9,
+        windows: evaluator.folds().iter().map(words).collect(),
     }
 }
 

@@ -15,3 +15,4 @@ mod report;
 mod synth;
 mod tidy;
 mod tune;
+mod tune;

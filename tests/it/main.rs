@@ -15,4 +15,3 @@ mod report;
 mod synth;
 mod tidy;
 mod tune;
-mod tune;

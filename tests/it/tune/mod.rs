@@ -1,9 +1,14 @@
-//! Tuning sessions seen from outside: their stores, their workers, and what kills and outages leave.
+//! Tuning sessions seen from outside: evaluation, stores, workers, what kills and outages leave, and what is shown of it all.
 
 mod deploy;
+mod evaluate;
+mod export;
 mod outage;
+mod pictures;
 mod process;
+mod samples;
 mod server;
+mod sessions;
 mod workers;
 
 use std::path::Path;
@@ -62,12 +67,12 @@ pub fn plan(trials: u64, threads: usize) -> Plan {
 pub struct Watch<'w> {
     pub notes: Vec<String>,
     pub progress: Progress,
-    pub at: Box<dyn FnMut(&Progress) -> bool + 'w>,
+    pub at: Box<dyn FnMut(&Progress) -> bool + Send + 'w>,
     stop: bool,
 }
 
 impl<'w> Watch<'w> {
-    pub fn new(at: impl FnMut(&Progress) -> bool + 'w) -> Watch<'w> {
+    pub fn new(at: impl FnMut(&Progress) -> bool + Send + 'w) -> Watch<'w> {
         Watch {
             notes: Vec::new(),
             progress: Progress::default(),

@@ -68,7 +68,7 @@ fn c7_the_table_does_not_depend_on_the_number_of_workers() {
         let mut watch = Watch::quiet();
         let plan = plan(trials, threads);
         let handed_in: u64 = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..workers)
+            let crew: Vec<_> = (0..workers)
                 .map(|_| scope.spawn(|| work(&address, &id, &stop, &evaluate)))
                 .collect();
             let ended = run_with(address.clone(), &folder, false, &plan, &evaluate, &mut watch).unwrap();
@@ -78,8 +78,7 @@ fn c7_the_table_does_not_depend_on_the_number_of_workers() {
                 alone(&plan),
                 "{workers} workers, {threads} threads"
             );
-            workers
-                .into_iter()
+            crew.into_iter()
                 .map(|worker| {
                     let (end, handed_in) = worker.join().unwrap();
                     assert_eq!(end, End::Done);

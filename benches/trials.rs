@@ -15,6 +15,7 @@ use crossbook::tune::evaluate::Evaluator;
 use crossbook::tune::spec;
 use crossbook::tune::trial::{Record, Task};
 use crossbook_engine::rng::Rng;
+use crossbook_tuner::space::Value;
 use rayon::prelude::*;
 
 fn main() {
@@ -57,6 +58,18 @@ fn main() {
         "a trial on the tape costs 1/{:.1} of a full replay",
         full.cpu_ms / tape.cpu_ms
     );
+    let idle: Vec<Task> = tasks
+        .iter()
+        .map(|task| {
+            let mut idle = task.clone();
+            idle.params
+                .insert("strategy.entry_bps".to_owned(), Value::Float(90_000.0));
+            idle
+        })
+        .collect();
+    measured("tape, never trading, 1 thread", &idle, 1, |task| {
+        evaluator.evaluate(task)
+    });
     let mut first: Option<Measured> = None;
     for threads in [1, 2, 4] {
         let name = format!("tape, {threads} thread(s)");

@@ -234,7 +234,7 @@ impl Lean {
         let ended = self.marks.periods.partition_point(|end| *end <= rung);
         let mut periods = self.periods.clone();
         periods.push(units(self.result - self.marked));
-        periods.resize(ended.max(periods.len()), 0.0);
+        periods.resize((ended + 1).max(periods.len()), 0.0);
         let mut figures = self.figures(rung.since(self.from), periods);
         figures.fees = units(self.trip_fees);
         self.set_aside.push(figures);
@@ -340,5 +340,86 @@ impl Recorder for Lean {
             self.periods.push(units(self.result - self.marked));
             self.marked = self.result;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(points: &[(i64, i64, i64)], rung: i64) -> Figures {
+        let amount = |units: i64| Amount::from_raw(units * 100_000_000).unwrap();
+        let marks = Marks {
+            periods: [10, 20, 30].map(TimestampNs).into(),
+            rungs: vec![TimestampNs(rung)],
+        };
+        let mut lean = Lean::new(TimestampNs(0), 1, marks);
+        for &(ts, equity, hold) in points {
+            lean.equity(&EquityPoint {
+                ts: TimestampNs(ts),
+                equity: amount(equity),
+                hold: amount(hold),
+            });
+        }
+        lean.until(TimestampNs(rung)).remove(0)
+    }
+
+    #[test]
+    fn periods_end_at_the_first_sample_and_add_up() {
+        // What was held gained 5, then lost it, then gained 10: none of it is a result.
+        let points = [(0, 100, 50), (10, 110, 55), (25, 103, 50), (30, 120, 60)];
+        let all = heard(&points, 40);
+        assert_eq!(all.periods, [5.0, -2.0, 7.0, 0.0]);
+        assert_eq!((all.pnl, all.pnl_vs_hold, all.max_drawdown), (20.0, 10.0, 2.0));
+        assert_eq!(all.drawdown_share, Some(2.0 / 105.0));
+        let early = heard(&points, 27);
+        assert_eq!(early.periods, [5.0, -2.0, 0.0], "what was heard by then");
+        assert_eq!((early.pnl, early.pnl_vs_hold, early.span_ns), (3.0, 3.0, 27));
+        assert_eq!(heard(&[], 40).periods, [0.0; 4]);
+    }
+
+    #[test]
+    fn ratios_of_nothing_are_zero_as_scores_and_undefined_as_figures() {
+        let still = Figures {
+            periods: vec![0.0; 40],
+            ..Figures::default()
+        };
+        for metric in [
+            Metric::Sharpe,
+            Metric::Sortino,
+            Metric::Calmar,
+            Metric::WinRate,
+            Metric::ProfitFactor,
+        ] {
+            assert_eq!(still.metric(metric), Some(0.0), "{metric:?}");
+        }
+        assert_eq!(still.measures().sharpe, None);
+        let only_up = Figures {
+            periods: vec![1.0, 2.0, 3.0],
+            round_trips: 3,
+            wins: 3,
+            gross_profit: 6.0,
+            ..Figures::default()
+        };
+        assert_eq!(only_up.metric(Metric::Sharpe), Some(2.0));
+        assert_eq!(only_up.metric(Metric::Sortino), None, "no loss to divide by");
+        assert_eq!(only_up.metric(Metric::ProfitFactor), None);
+        assert_eq!(sharpe(&[1.0]), None);
+        assert_eq!(sharpe(&[1.0, 1.0]), None, "no spread to divide by");
+        assert_eq!(sortino(&[3.0, -1.0, 1.0, -1.0]), Some(0.5 / 0.5f64.sqrt()));
+    }
+
+    #[test]
+    fn several_runs_add_up() {
+        let run = |pnl: f64, fall: f64| Figures {
+            pnl,
+            max_drawdown: fall,
+            round_trips: 2,
+            periods: vec![pnl, 0.0],
+            ..Figures::default()
+        };
+        let both = Figures::together([run(1.0, 7.0), run(2.0, 3.0)].iter());
+        assert_eq!((both.pnl, both.max_drawdown, both.round_trips), (3.0, 7.0, 4));
+        assert_eq!(both.periods, [1.0, 0.0, 2.0, 0.0]);
     }
 }

@@ -26,6 +26,9 @@ const DAY_NS: i64 = 24 * HOUR_NS;
 /// A training window with fewer periods than this has no ratios worth the name.
 const LEAST_PERIODS: i64 = 8;
 
+/// No window has more: every trial's record holds a figure for each.
+const MOST_PERIODS: i64 = 100_000;
+
 /// One scenario's windows in a fold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Windows {
@@ -89,6 +92,19 @@ pub fn divide(
         let message = format!(
             "a training window of {} s has fewer than {LEAST_PERIODS} periods of {} s",
             seconds(train_ns),
+            seconds(period_ns)
+        );
+        return Err(("period_s", message));
+    }
+    let longest = scenarios
+        .iter()
+        .map(|(_, span)| span.1.since(span.0))
+        .max()
+        .unwrap_or(0);
+    if longest / period_ns > MOST_PERIODS {
+        let message = format!(
+            "a window of {} s has more than {MOST_PERIODS} periods of {} s",
+            seconds(longest),
             seconds(period_ns)
         );
         return Err(("period_s", message));
@@ -296,6 +312,7 @@ mod tests {
         assert_eq!(check(&split, 145, &[span(0, 200)]).0, "period_s");
         let many = validation(Mode::WalkForward, 100, 0.5, true);
         assert_eq!(check(&many, 0, &[span(0, 100)]).0, "folds");
+        assert_eq!(check(&split, 0, &[span(0, 200_000)]).0, "period_s");
         let (key, message) = check(&split, 0, &[span(0, 200), span(100, 300)]);
         assert_eq!(key, "mode", "{message}");
         assert!(

@@ -156,10 +156,14 @@ impl Evaluator {
         let mut windows: Vec<_> = all.collect();
         windows.sort_by_key(|window| Arc::as_ptr(window));
         windows.dedup_by_key(|window| Arc::as_ptr(window));
+        let tapes: usize = windows
+            .iter()
+            .filter_map(|window| Some(window.tape.as_ref()?.bytes()))
+            .sum();
         let mut chunks: Vec<_> = windows.iter().flat_map(|window| window.chunks()).collect();
         chunks.sort_by_key(|chunk| Arc::as_ptr(chunk));
         chunks.dedup_by_key(|chunk| Arc::as_ptr(chunk));
-        chunks.iter().map(|chunk| chunk.bytes()).sum()
+        tapes + chunks.iter().map(|chunk| chunk.bytes()).sum::<usize>()
     }
 
     /// Evaluates a trial.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crossbook_engine::engine::{EngineConfig, FxSource, Target};
 use crossbook_engine::event::{Chunk, ChunkError};
 use crossbook_engine::sim::SimConfig;
+use crossbook_engine::tape::Tape;
 use crossbook_engine::units::TimestampNs;
 use crossbook_tuner::space::{Domain, Params, Space};
 
@@ -80,6 +81,8 @@ pub(super) struct Window {
     pub periods: Arc<[TimestampNs]>,
     /// The constant rate of the scenario is a stream here.
     pub constant_moves: bool,
+    /// What every trial sees, computed once.
+    pub tape: Option<Tape>,
 }
 
 impl Window {
@@ -209,6 +212,12 @@ impl Preparing<'_> {
         }
         for warning in &assembly.warnings {
             self.warnings.push(format!("{}: {warning}", scenario.name));
+        }
+        for (name, key) in overridden(scenario, &self.spec.space) {
+            self.warnings.push(format!(
+                "{}: \"{name}\" does not reach every route: one has its own `strategy.{key}`",
+                scenario.name
+            ));
         }
         let mut decoded = Vec::new();
         for (name, dataset) in opened.datasets {
@@ -421,7 +430,7 @@ impl Preparing<'_> {
                 |&(source, target): &(usize, Target)| (target, Arc::clone(&self.decoded[base.decoded[source]].dataset));
             base.targets.iter().map(file).collect()
         });
-        let window = Window {
+        let mut window = Window {
             span,
             streams,
             files,
@@ -434,7 +443,15 @@ impl Preparing<'_> {
             sample_ns: sample_step(period_ns, base.sample_ns),
             periods: period_ends(span, period_ns).into(),
             constant_moves,
+            tape: None,
         };
+        let (mut config, _) = base
+            .assemble(base.scenario())
+            .map_err(|message| self.key(format!("scenarios[{}]", case.scenario), message))?;
+        window.fit(&mut config);
+        let tape = Tape::new(window.streams.clone(), &config)
+            .map_err(|error| self.key(format!("scenarios[{}]", case.scenario), error.to_string()))?;
+        window.tape = Some(tape);
         Ok(window)
     }
 
@@ -454,6 +471,21 @@ fn gives_rate(fx: FxSource, target: Target) -> bool {
         FxSource::Instrument(id) => target == Target::Instrument(id),
         FxSource::Constant(_) | FxSource::NotNeeded => false,
     }
+}
+
+/// Parameters of `[strategy]` whose key a route sets for itself.
+fn overridden<'a>(scenario: &Scenario, space: &'a Space) -> Vec<(&'a str, &'a str)> {
+    let own = |key: &str| {
+        let tables = scenario.routes.iter().filter_map(|route| route.strategy.as_ref());
+        tables.into_iter().any(|table| table.contains_key(key))
+    };
+    let names = space.params().iter().map(|param| param.name.as_str());
+    names
+        .filter_map(|name| {
+            let key = name.strip_prefix("strategy.")?.split('.').next()?;
+            own(key).then_some((name, key))
+        })
+        .collect()
 }
 
 /// The largest value that a parameter can take.

@@ -6,6 +6,7 @@ use crossbook_engine::engine::{Engine, EngineConfig, FxSource};
 use crossbook_engine::event::Chunk;
 use crossbook_engine::replay::{ChunkSource, InMemory, Outcome, ReplayError, Streams, replay};
 use crossbook_engine::sim::{Sim, SimConfig};
+use crossbook_engine::tape::replay_tape;
 use crossbook_engine::units::{Overflow, TimestampNs};
 use crossbook_tuner::space::Params;
 
@@ -137,14 +138,25 @@ impl<'a> Trial<'a> {
         let mut config = config.clone();
         window.fit(&mut config);
         let goes_on = |now: TimestampNs| until.is_none_or(|until| now < until);
-        let _ = give_up;
-        let mut streams = window.streams(config.instruments.len(), method)?;
-        let mut sim = Sim::new(sim.clone(), &config.opening)?;
-        let mut engine = Engine::new(config)?;
-        let ended = replay(&mut engine, &mut sim, &mut streams, &mut lean, &mut |at| {
-            goes_on(at.now)
-        })
-        .map(|outcome| (engine, outcome));
+        let ended = match &window.tape {
+            Some(tape) if method == Method::Tape && tape.fits(&config) => {
+                let mut rungs = 0;
+                let mut look = |lean: &Lean, now: TimestampNs| {
+                    let passed = lean.rungs().len() > std::mem::replace(&mut rungs, lean.rungs().len());
+                    goes_on(now) && !(passed && give_up(lean.rungs()))
+                };
+                replay_tape(tape, config, sim.clone(), &mut lean, &mut look)
+            }
+            _ => {
+                let mut streams = window.streams(config.instruments.len(), method)?;
+                let mut sim = Sim::new(sim.clone(), &config.opening)?;
+                let mut engine = Engine::new(config)?;
+                let outcome = replay(&mut engine, &mut sim, &mut streams, &mut lean, &mut |at| {
+                    goes_on(at.now)
+                });
+                outcome.map(|outcome| (engine, outcome))
+            }
+        };
         match ended {
             Ok(ended) => Ok((lean, Some(ended))),
             Err(ReplayError::Interrupted) => Ok((lean, None)),

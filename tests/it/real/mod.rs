@@ -6,6 +6,7 @@ mod kimchi;
 mod link;
 mod parity;
 mod triple;
+mod tuning;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -54,7 +54,7 @@ fn f52_a_redis_that_is_absent_is_told_once_and_stops_nothing() {
 }
 
 /// One fault in the middle of a session, and what ends it; the session has to be the same, and Redis whole at the end.
-fn through(name: &str, fault: impl Fn(&mut Server) + Sync, mend: impl Fn(&mut Server), said: &str) {
+fn through(name: &str, fault: impl Fn(&mut Server) + Sync, mend: impl Fn(&mut Server) + Sync, said: &str) {
     let Some(server) = Server::start(name) else { return };
     let server = std::sync::Mutex::new(server);
     let address = server.lock().unwrap().address();

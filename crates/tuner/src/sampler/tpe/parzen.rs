@@ -19,7 +19,10 @@
 //!   parameters, and a branch that nobody has tried is drawn uniformly.
 //!
 //! Kernels stand in the order in which they were added and are updated in place, so that telling one more trial costs a
-//! binary search and a shift of 4-byte indices per axis. What is updated in place equals, bit for bit, what is built anew.
+//! binary search and a shift of 4-byte indices per axis; masses of cells are kept, and follow the kernels that change.
+//! What is updated in place equals, bit for bit, what is built anew.
+
+use std::collections::BTreeMap;
 
 use crossbook_engine::rng::Rng;
 
@@ -54,6 +57,33 @@ impl Axis {
 /// the mass to about 1e-3.
 const NARROW: f64 = 0.125;
 
+/// A kernel's mass on a cell below this counts as none, beside the prior's: products of such numbers leave the range in
+/// which a processor is fast.
+const NOTHING: f64 = 1e-60;
+/// The logarithm below which an exponential counts as none, for the same reason.
+const NOTHING_LOG: f64 = -230.0;
+
+/// Masses kept per axis; beyond them the axis begins anew. 8 MiB.
+const KEPT: usize = 1 << 20;
+
+/// Masses of cells of an ordered axis, kept from one point to the next: a kernel's changes only when its deviation does,
+/// and the candidates of an axis fall on few cells.
+#[derive(Debug, Clone, Default)]
+struct Masses {
+    /// By cell: masses by kernel, and how many of `changes` they know.
+    cells: BTreeMap<u64, (Vec<f64>, usize)>,
+    /// Kernels that were changed, oldest first.
+    changes: Vec<u32>,
+}
+
+impl Masses {
+    fn changed(&mut self, kernel: usize) {
+        if !self.cells.is_empty() {
+            self.changes.push(kernel as u32);
+        }
+    }
+}
+
 /// The kernels' values on one axis, by kernel.
 #[derive(Debug, Clone, Default)]
 struct Column {
@@ -67,6 +97,7 @@ struct Column {
     sorted: Vec<u32>,
     /// The bound on deviations from below, if it was set.
     least: Option<f64>,
+    masses: Masses,
 }
 
 /// A Parzen estimator; see the module.
@@ -174,7 +205,7 @@ impl Parzen {
                 (Axis::Still, _) => 0.5,
                 (Axis::Choice(choices), kernel) => {
                     let choices_f = *choices as f64;
-                    let (own, other) = self.choice_factors(*choices);
+                    let (own, other) = choice_factors(*choices, self.smoothing());
                     match kernel.filter(|&kernel| column.inverse[kernel] > 0.0) {
                         // The kernel's own choice has what it has beyond the others; the rest is even.
                         Some(kernel) if rng.uniform() < own - other => column.mu[kernel],
@@ -190,15 +221,13 @@ impl Parzen {
         }
     }
 
-    /// Probabilities that a kernel gives to its own choice and to each other one.
-    fn choice_factors(&self, choices: u64) -> (f64, f64) {
-        let smoothing = self.prior_weight / (self.on as f64 + 1.0);
-        let sum = 1.0 + choices as f64 * smoothing;
-        ((1.0 + smoothing) / sum, smoothing / sum)
+    /// What a kernel adds to every choice, against 1 for its own.
+    fn smoothing(&self) -> f64 {
+        self.prior_weight / (self.on as f64 + 1.0)
     }
 
     /// The logarithm of the density at a snapped point: per unit of the continuous axes, mass on the others.
-    pub(super) fn log_density(&self, axes: &[Axis], point: &[f64], active: &[bool], scratch: &mut Scratch) -> f64 {
+    pub(super) fn log_density(&mut self, axes: &[Axis], point: &[f64], active: &[bool], scratch: &mut Scratch) -> f64 {
         let kernels = self.weight.len();
         let Scratch {
             squares,
@@ -213,7 +242,8 @@ impl Parzen {
         // Factors that every kernel has.
         let mut common = 0.0;
         let mut partial = false;
-        for (((axis, column), &u), &active) in axes.iter().zip(&self.columns).zip(point).zip(active) {
+        let smoothing = self.smoothing();
+        for (((axis, column), &u), &active) in axes.iter().zip(&mut self.columns).zip(point).zip(active) {
             if !active {
                 partial |= !matches!(axis, Axis::Still | Axis::Choice(_));
                 continue;
@@ -225,18 +255,21 @@ impl Parzen {
                     prior *= exp(-0.5 * (u - 0.5) * (u - 0.5)) / (SQRT_2PI * PRIOR_MASS);
                 }
                 Axis::Ordered(domain) => {
-                    let (low, high) = domain.edges(domain.cell(u));
+                    let cell = domain.cell(u);
+                    let (low, high) = domain.edges(cell);
                     if high - low < NARROW * column.least_sigma() {
                         add_squares(squares, column, u);
                         common += libm::log(high - low);
                         prior *= exp(-0.5 * (u - 0.5) * (u - 0.5)) / (SQRT_2PI * PRIOR_MASS);
                     } else {
-                        multiply_masses(factors, column, low, high);
+                        for (factor, mass) in factors.iter_mut().zip(column.masses(cell, low, high)) {
+                            *factor *= mass;
+                        }
                         prior *= mass(low - 0.5, high - 0.5) / PRIOR_MASS;
                     }
                 }
                 Axis::Choice(choices) => {
-                    let (own, other) = self.choice_factors(*choices);
+                    let (own, other) = choice_factors(*choices, smoothing);
                     let even = 1.0 / *choices as f64;
                     multiply_choices(factors, column, u, own, other, even);
                     prior *= even;
@@ -308,6 +341,7 @@ impl Column {
     fn turn_off(&mut self, axis: &Axis, kernel: usize) {
         self.inverse[kernel] = 0.0;
         self.log_scale[kernel] = 0.0;
+        self.masses.changed(kernel);
         if let Axis::Real | Axis::Ordered(_) = axis {
             let before = self.least_sigma();
             let rank = self.rank(kernel);
@@ -347,7 +381,41 @@ impl Column {
         let z = 0.5 * (libm::erf((1.0 - mu) * root) + libm::erf(mu * root));
         self.inverse[kernel] = inverse;
         self.log_scale[kernel] = libm::log(inverse / (SQRT_2PI * z));
+        self.masses.changed(kernel);
     }
+
+    /// By kernel: the mass on a cell that reaches from `low` to `high`, before `log_scale`.
+    fn masses(&mut self, cell: u64, low: f64, high: f64) -> &[f64] {
+        let kernels = self.mu.len();
+        let Masses { cells, changes } = &mut self.masses;
+        if (cells.len() + 1) * kernels > KEPT {
+            cells.clear();
+            changes.clear();
+        }
+        let (masses, known) = cells.entry(cell).or_default();
+        let news = changes.len() - *known;
+        *known = changes.len();
+        if news >= kernels {
+            masses.clear();
+        }
+        let settled = masses.len();
+        let rest = self.mu[settled..].iter().zip(&self.inverse[settled..]);
+        masses.extend(rest.map(|(&mu, &inverse)| cell_mass(mu, inverse, low, high)));
+        for &kernel in changes[changes.len() - news..]
+            .iter()
+            .filter(|&&kernel| (kernel as usize) < settled)
+        {
+            let kernel = kernel as usize;
+            masses[kernel] = cell_mass(self.mu[kernel], self.inverse[kernel], low, high);
+        }
+        masses
+    }
+}
+
+/// Probabilities that a kernel gives to its own choice and to each other one.
+fn choice_factors(choices: u64, smoothing: f64) -> (f64, f64) {
+    let sum = 1.0 + choices as f64 * smoothing;
+    ((1.0 + smoothing) / sum, smoothing / sum)
 }
 
 /// A draw of the normal truncated to `[0, 1]`, by rejection: with the mean inside and a deviation of at most 1, at least a
@@ -368,13 +436,13 @@ fn add_squares(squares: &mut [f64], column: &Column, u: f64) {
     }
 }
 
-/// Multiplies by the mass on `[low, high]`; by `log_scale`, which stands in the exponent, it is divided by the mass on
-/// `[0, 1]`, so `sigma sqrt(2 pi)` is put back.
-fn multiply_masses(factors: &mut [f64], column: &Column, low: f64, high: f64) {
-    for ((factor, mu), inverse) in factors.iter_mut().zip(&column.mu).zip(&column.inverse) {
-        let on = mass((low - mu) * inverse, (high - mu) * inverse) * SQRT_2PI / inverse;
-        *factor *= if *inverse > 0.0 { on } else { high - low };
-    }
+/// A kernel's mass on `[low, high]`; by `log_scale`, which stands in the exponent, it is divided by the mass on `[0, 1]`, so
+/// `sigma sqrt(2 pi)` is put back.
+#[inline(always)]
+fn cell_mass(mu: f64, inverse: f64, low: f64, high: f64) -> f64 {
+    let on = mass((low - mu) * inverse, (high - mu) * inverse) * SQRT_2PI / inverse;
+    let on = if on > NOTHING { on } else { 0.0 };
+    if inverse > 0.0 { on } else { high - low }
 }
 
 fn multiply_choices(factors: &mut [f64], column: &Column, u: f64, own: f64, other: f64, even: f64) {
@@ -384,6 +452,13 @@ fn multiply_choices(factors: &mut [f64], column: &Column, u: f64, own: f64, othe
     }
 }
 
+/// `exp`, or nothing.
+#[inline(always)]
+fn exp_or_nothing(x: f64) -> f64 {
+    let e = exp(x);
+    if x > NOTHING_LOG { e } else { 0.0 }
+}
+
 /// `sum of factor * exp(exponent - largest)`, in four interleaved sums so that vector units can be used.
 fn weighted_exponentials(exponents: &[f64], factors: &[f64], largest: f64) -> f64 {
     let mut sums = [0.0; 4];
@@ -391,11 +466,11 @@ fn weighted_exponentials(exponents: &[f64], factors: &[f64], largest: f64) -> f6
     let rest = heads.remainder().iter().zip(tails.remainder());
     for (exponents, factors) in heads.zip(tails) {
         for lane in 0..4 {
-            sums[lane] += factors[lane] * exp(exponents[lane] - largest);
+            sums[lane] += factors[lane] * exp_or_nothing(exponents[lane] - largest);
         }
     }
     for (lane, (exponent, factor)) in rest.enumerate() {
-        sums[lane] += factor * exp(exponent - largest);
+        sums[lane] += factor * exp_or_nothing(exponent - largest);
     }
     (sums[0] + sums[1]) + (sums[2] + sums[3])
 }

@@ -3,7 +3,9 @@
 //!
 //! Sources: Hansen, "The CMA evolution strategy: a tutorial" (2016); Auger and Hansen, "A restart CMA evolution strategy
 //! with increasing population size" (2005); Hamano et al., "CMA-ES with margin" (2022) for whole numbers, in a simpler form.
-//! The published crates evaluate the objective in a callback and cannot be asked, hence an own one.
+//! An own one, since no published crate fits a session: `cmaes` 0.2 calls the objective itself, a generation at a time,
+//! without bounds or whole numbers; `haru_cmaes` 1.0 can be asked, for whole generations, in single precision and without
+//! bounds; both take eigenvectors from a library whose last bits depend on the processor (see [`eigen`]).
 //!
 //! - It works on floats and ints that are always active, in the encoding of the space. **Choices and conditional parameters
 //!   are drawn uniformly** for every trial, as in Optuna; a space with nothing else is refused.
@@ -40,7 +42,7 @@ use crate::space::{Coordinate, Space};
 pub struct CmaesOptions {
     /// Trials per generation; 0 is `4 + 3 ln d` for `d` parameters. Default 0.
     pub population: u64,
-    /// First deviation along each parameter, as a part of its range. Default 0.3.
+    /// First deviation along each parameter, as a part of its range. Default 1/6, as in Optuna.
     pub sigma: f64,
     /// Starts again when converged. Default true.
     pub restarts: bool,
@@ -50,7 +52,7 @@ impl Default for CmaesOptions {
     fn default() -> Self {
         CmaesOptions {
             population: 0,
-            sigma: 0.3,
+            sigma: 1.0 / 6.0,
             restarts: true,
         }
     }

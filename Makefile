@@ -1,9 +1,9 @@
-# make demo    replay the bundled scenario and draw its PnL
+# make demo    replay the bundled scenario and draw its PnL; a small tuning session with its report
 # make test    everything that must hold before a change lands
 # make no-edge what strategies earn on 200 markets without an edge, and on 200 with one (docs/model.md)
 # make bench   criterion benches of the hot paths
 # make fmt     format the sources
-# make clean   remove build output and the runs of `make demo`
+# make clean   remove build output and what `make demo` left
 #
 # Respected from the environment: CARGO_TARGET_DIR, CROSSBOOK_DATA (see docs/testing.md), RAYON_NUM_THREADS.
 
@@ -28,7 +28,10 @@ demo: tools
 	cargo build --release --bin crossbook
 	$(CROSSBOOK) replay scenarios/demo.toml --out $(RUNS) --id demo --force
 	$(CROSSBOOK) plot $(RUNS)/demo
+	rm -rf sessions/demo
+	$(CROSSBOOK) tune config/tuning/demo.toml --id demo
 	@echo "PnL plot: $(RUNS)/demo/equity.png   full report: $(RUNS)/demo/report.html"
+	@echo "tuning:   sessions/demo/history.png   full report: sessions/demo/report.html"
 
 test: tools
 	@.ci/tools chromium
@@ -48,4 +51,4 @@ fmt:
 
 clean:
 	cargo clean
-	rm -rf $(RUNS)/demo
+	rm -rf $(RUNS)/demo sessions/demo

@@ -32,14 +32,22 @@ fn check(test: &str, set: Set, session: &str, sets: &[&str], trials: u64) {
     assert!(trips > 0);
 }
 
+// Few trials and cases: the full replay reads the recordings anew for each, slowly in a debug build. `benches/trials.rs` compares many.
+
 #[test]
 fn trials_on_the_parity_feed_are_exact() {
-    check("trials_on_the_parity_feed_are_exact", Set::Parity, "parity", &[], 6);
+    let name = "trials_on_the_parity_feed_are_exact";
+    check(name, Set::Parity, "parity", &["stress=[\"latency_x3\"]"], 2);
 }
 
 #[test]
 fn trials_on_half_a_year_of_candles_are_exact() {
-    let folds = "validation={ mode = \"walk_forward\", folds = 2, test_fraction = 0.3 }";
-    let name = "trials_on_half_a_year_of_candles_are_exact";
-    check(name, Set::Kimchi, "kimchi", &[folds], 2);
+    let sets = ["validation={ mode = \"split\" }", "stress=[\"fx_shock\", \"outage\"]"];
+    check(
+        "trials_on_half_a_year_of_candles_are_exact",
+        Set::Kimchi,
+        "kimchi",
+        &sets,
+        1,
+    );
 }

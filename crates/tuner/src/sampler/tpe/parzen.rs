@@ -283,11 +283,10 @@ impl Parzen {
             &self.log_scale
         };
         // The largest exponent is taken out, so that nothing overflows in spaces of any size.
-        let mut largest = 0.0;
         for (square, log_scale) in squares.iter_mut().zip(log_scale) {
             *square = log_scale - 0.5 * *square;
-            largest = if *square > largest { *square } else { largest };
         }
+        let largest = largest(squares);
         let sum = weighted_exponentials(squares, factors, largest) + prior * exp(-largest);
         libm::log(sum / self.total) + largest + common
     }
@@ -452,6 +451,20 @@ fn multiply_choices(factors: &mut [f64], column: &Column, u: f64, own: f64, othe
     }
 }
 
+/// The largest of the exponents and 0, in four lanes.
+fn largest(exponents: &[f64]) -> f64 {
+    let larger = |a: f64, b: f64| if a > b { a } else { b };
+    let mut lanes = [0.0; 4];
+    let chunks = exponents.chunks_exact(4);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for lane in 0..4 {
+            lanes[lane] = larger(chunk[lane], lanes[lane]);
+        }
+    }
+    lanes.into_iter().chain(rest.iter().copied()).fold(0.0, larger)
+}
+
 /// `exp`, or nothing.
 #[inline(always)]
 fn exp_or_nothing(x: f64) -> f64 {
@@ -459,12 +472,19 @@ fn exp_or_nothing(x: f64) -> f64 {
     if x > NOTHING_LOG { e } else { 0.0 }
 }
 
-/// `sum of factor * exp(exponent - largest)`, in four interleaved sums so that vector units can be used.
+/// `sum of factor * exp(exponent - largest)`, in four interleaved sums so that vector units can be used. In several
+/// dimensions most kernels are far away: four of them that come to nothing are passed over.
 fn weighted_exponentials(exponents: &[f64], factors: &[f64], largest: f64) -> f64 {
     let mut sums = [0.0; 4];
     let (heads, tails) = (exponents.chunks_exact(4), factors.chunks_exact(4));
     let rest = heads.remainder().iter().zip(tails.remainder());
     for (exponents, factors) in heads.zip(tails) {
+        let near = exponents
+            .iter()
+            .fold(false, |near, exponent| near | (exponent - largest > NOTHING_LOG));
+        if !near {
+            continue;
+        }
         for lane in 0..4 {
             sums[lane] += factors[lane] * exp_or_nothing(exponents[lane] - largest);
         }

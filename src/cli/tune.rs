@@ -2,6 +2,7 @@
 
 mod console;
 mod finish;
+mod hint;
 
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use crossbook_tuner::sampler::SamplerConfig;
+use crossbook_tuner::study::{Direction, Study};
 
 use super::{Common, Fault, Outcome, interrupt, say};
 use crate::tune::evaluate::{EvaluateError, Evaluator};
@@ -179,6 +181,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
             folder
         }
         None => {
+            rehearse(&spec).with_context(|| args.file.as_deref().unwrap_or(Path::new("")).display().to_string())?;
             let wanted = args.id.as_deref().unwrap_or(&spec.name);
             let folder = Folder::create(&args.sessions, wanted, args.id.is_some()).map_err(folder_error)?;
             folder.id().clone_into(&mut question.header.id);
@@ -186,16 +189,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
             folder
         }
     };
-    let mut command = format!("crossbook tune --resume {}", folder.id());
-    if args.sessions != Path::new("sessions") {
-        command += &format!(" --sessions {}", args.sessions.display());
-    }
-    if let Some(address) = &address {
-        command += &format!(" --store {}", address.plain());
-        if args.env != "local" {
-            command += &format!(" --env {}", args.env);
-        }
-    }
+    let hint = hint::go_on(common, &args, folder.id(), address.as_ref());
     let mut console = Console::new(common, folder.clone());
     for warning in evaluator.warnings() {
         console.say(&format!("note: {warning}"));
@@ -231,7 +225,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         }
         Err(error) => {
             // Whatever stopped it: what was finished is there, and this goes on with it.
-            eprintln!("the session is in {}; go on with: {command}", folder.path().display());
+            eprintln!("the session is in {}; {hint}", folder.path().display());
             Err(error)
         }
     }
@@ -306,6 +300,14 @@ fn reread(folder: &Folder, question: &Question, args: &Args) -> anyhow::Result<S
         &folder.path().join(session::folder::QUESTION),
         &[],
     )?)
+}
+
+/// Asks for a trial that nobody evaluates: a space without a point, or a grid without end, is known before there is a session.
+fn rehearse(spec: &Spec) -> Result<(), SessionError> {
+    let (config, space) = (spec.sampler.config.clone(), spec.space.clone());
+    let trials = Some(spec.sampler.trials);
+    Study::new(space, config, Direction::Maximize, spec.sampler.seed, trials)?.ask(1)?;
+    Ok(())
 }
 
 /// Opens the data of a session.

@@ -74,17 +74,26 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     interrupt::watch();
     let begun = Instant::now();
     let patience = Duration::from_secs_f64(args.patience);
+    let mut told = String::new();
     let identity = loop {
         let error = match fetch(&address, &args.session) {
             Ok(identity) => break identity,
             Err(error) => error,
         };
-        let may_come = matches!(error, StoreError::Missing { .. } | StoreError::Unreachable { .. });
+        let may_come = match &error {
+            StoreError::Missing { .. } => true,
+            StoreError::Unreachable { source, .. } => !source.is_refusal(),
+            _ => false,
+        };
         if !may_come || begun.elapsed() > patience {
             return Err(tune::store_error(error));
         }
         if interrupt::asked() {
             return Err(Fault::Interrupted.into());
+        }
+        if told != error.to_string() {
+            told = error.to_string();
+            eprintln!("{told}; waiting up to {} s", args.patience);
         }
         std::thread::sleep(Duration::from_millis(200));
     };

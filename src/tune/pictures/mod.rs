@@ -22,7 +22,7 @@ use super::trial::{Measures, Record};
 use crate::report::Formats;
 use crate::report::plots::{self, Area, Drawn, FILE, PAGE, PlotError, Style};
 use crate::sink::file::write_whole;
-pub use page::{fate, replays, report};
+pub use page::{fate, quoted, replays, report};
 pub use scale::{cut, short};
 
 /// What a picture shows.

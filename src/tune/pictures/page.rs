@@ -336,7 +336,7 @@ pub fn replays(results: &Results, record: &Record) -> Vec<String> {
 }
 
 /// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+".contains(c);
     match !text.is_empty() && text.chars().all(safe) {
         true => text.to_owned(),

@@ -284,9 +284,10 @@ impl<'s, 'env> Pool<'s, 'env> {
                 {
                     let count = workers.split(',').count();
                     observer.note(&format!("trial {id} is given up: workers were lost on it: {workers}"));
+                    let were = if count == 1 { "worker was" } else { "workers were" };
                     return Ok(Some(Record::failed(
                         &task,
-                        format!("given up: {count} workers were lost on it"),
+                        format!("given up: {count} {were} lost on it"),
                     )));
                 }
             }

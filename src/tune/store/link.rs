@@ -7,7 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use redis::{Client, Connection, RedisError, Script, Value};
+use redis::{Client, Connection, ErrorKind, RedisError, Script, Value};
 use thiserror::Error;
 
 /// How long to wait for a connection or an answer.
@@ -31,6 +31,15 @@ pub enum LinkError {
     /// The server holds something else than we expect.
     #[error("unexpected content: {0}")]
     Content(String),
+}
+
+impl LinkError {
+    /// Whether the server wants another password: waiting mends nothing.
+    pub fn is_refusal(&self) -> bool {
+        let LinkError::Redis(error) = self else { return false };
+        error.kind() == ErrorKind::AuthenticationFailed
+            || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"))
+    }
 }
 
 /// Where a Redis is, and under which names sessions are there.
@@ -60,6 +69,14 @@ impl Address {
     /// # Errors
     /// What is wrong with it, without quoting it: it may hold a password.
     pub fn parse(url: &str, env: &str) -> Result<Address, String> {
+        if url.starts_with("rediss:") {
+            return Err(
+                "TLS is not built in; give the plain redis:// end of a tunnel on this host or in this pod".to_owned(),
+            );
+        }
+        if !url.starts_with("redis://") {
+            return Err("`file` or redis://host:6379/0 is allowed".to_owned());
+        }
         if !is_name(env) {
             return Err(format!(
                 "environment {env:?}: letters, digits, '-', '_' and '.' are allowed"
@@ -77,6 +94,12 @@ impl Address {
     /// Host, port and database as a URL: what a command to be typed may show.
     pub fn plain(&self) -> String {
         self.to_string()
+    }
+
+    /// Whether the URL holds a password, which [`plain`](Address::plain) leaves out.
+    pub fn has_password(&self) -> bool {
+        let info = self.client.get_connection_info();
+        info.redis_settings().password().is_some()
     }
 
     fn connect(&self) -> Result<Connection, RedisError> {

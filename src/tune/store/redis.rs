@@ -100,7 +100,7 @@ pub enum StoreError {
         /// The log.
         log: String,
     },
-    /// The session is only to be had from the store, and that cannot be reached.
+    /// The session is only to be had from the store, and that cannot be reached; or it wants another password.
     #[error("{address}: {source}")]
     Unreachable {
         /// The store.
@@ -162,7 +162,7 @@ impl RedisStore {
     /// reached is told by an [`Event::Down`].
     ///
     /// # Errors
-    /// When what Redis holds under that id is not this session.
+    /// When what Redis holds under that id is not this session, or it wants another password.
     pub fn open(
         setup: Setup,
         mut log: TrialLog,
@@ -298,12 +298,14 @@ impl Courier {
         let id = self.setup.id.clone();
         let mut link = match Link::open(&self.setup.address, &id, &self.setup.identity.hash) {
             Ok(link) => link,
+            Err(source) if source.is_refusal() => return Err(StoreError::Unreachable { address, source }),
             Err(error) => return Ok(Err(error)),
         };
         if !self.setup.resume {
             match link.field("identity") {
                 Ok(Some(_)) => return Err(StoreError::Exists { address, id }),
                 Ok(None) => {}
+                Err(source) if source.is_refusal() => return Err(StoreError::Unreachable { address, source }),
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -315,6 +317,7 @@ impl Courier {
                 let seconds = ms.div_ceil(1000);
                 return Err(StoreError::Busy { address, id, seconds });
             }
+            Err(source) if source.is_refusal() => return Err(StoreError::Unreachable { address, source }),
             Err(error) => return Ok(Err(error)),
         };
         self.touched |= left;

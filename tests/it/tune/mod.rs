@@ -3,6 +3,7 @@
 mod deploy;
 mod evaluate;
 mod export;
+mod kills;
 mod outage;
 mod pictures;
 mod process;

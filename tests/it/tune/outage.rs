@@ -1,6 +1,7 @@
 //! A Redis that is absent, lost, slow, emptied, full or read-only (F52), and what it gives back (F75): the session goes on by
 //! its log and its table is the same.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -18,13 +19,13 @@ use super::{Watch, alone, evaluate, folder, plan, run_with, slowly};
 const TRIALS: &str = "tuning:test:replay:tuning_session:s:trials";
 
 /// The table in Redis is the log, line by line.
-fn same_as_the_log(server: &Server, folder: &Folder) {
-    let text = std::fs::read_to_string(folder.log()).unwrap();
+pub fn same_as_the_log(server: &Server, key: &str, log: &Path) {
+    let text = std::fs::read_to_string(log).unwrap();
     let held: Vec<(String, Vec<String>)> = {
         let client = redis::Client::open(server.url()).unwrap();
         let mut connection = client.get_connection_with_timeout(Duration::from_secs(2)).unwrap();
         redis::cmd("XRANGE")
-            .arg(TRIALS)
+            .arg(key)
             .arg("-")
             .arg("+")
             .query(&mut connection)
@@ -76,7 +77,7 @@ fn through(name: &str, fault: impl Fn(&mut Server) + Sync, mend: impl Fn(&mut Se
     assert_eq!(watch.said(said), 1, "{name}: {:?}", watch.notes);
     assert_eq!(watch.said("is not complete"), 0, "{name}: {:?}", watch.notes);
     let server = server.lock().unwrap();
-    same_as_the_log(&server, &folder);
+    same_as_the_log(&server, TRIALS, &folder.log());
     assert_eq!(
         server
             .ask(&["HGET", TRIALS.trim_end_matches(":trials"), "status"])
@@ -146,7 +147,7 @@ fn f52_a_redis_that_is_read_only_is_told_and_filled_when_it_is_not() {
         "f52_a_redis_that_is_read_only_is_told_and_filled_when_it_is_not",
         |server| drop(server.ask(&["REPLICAOF", "127.0.0.1", "1"]).unwrap()),
         |server| drop(server.ask(&["REPLICAOF", "NO", "ONE"]).unwrap()),
-        "READONLY",
+        "read only replica",
     );
 }
 
@@ -179,7 +180,7 @@ fn f75_a_folder_that_is_lost_is_rebuilt_from_redis() {
     assert!(ended.progress.resumed >= kept + 10);
     assert_eq!(digest(&ended.records), alone(&plan));
     assert_eq!(digest(&read(&again.log()).unwrap().records), alone(&plan));
-    same_as_the_log(&server, &again);
+    same_as_the_log(&server, TRIALS, &again.log());
 }
 
 /// What is under that id there is another session, is worked on by somebody, or is there already: refused, nothing written.
@@ -242,7 +243,7 @@ fn two_thousand_trials_a_second_go_through_redis() {
     let ended = run_with(server.address(), &folder, false, &plan, &evaluate, &mut watch).unwrap();
     let rate = ended.records.len() as f64 / begun.elapsed().as_secs_f64();
     assert!(watch.notes.is_empty(), "{:?}", watch.notes);
-    same_as_the_log(&server, &folder);
+    same_as_the_log(&server, TRIALS, &folder.log());
     eprintln!(
         "{rate:.0} trials a second through Redis in {}",
         server.folder().display()

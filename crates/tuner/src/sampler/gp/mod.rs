@@ -1,23 +1,31 @@
 //! Gaussian-process Bayesian optimisation.
 //!
 //! Each proposal fits a Gaussian process ([`model`]) to the transformed losses ([`transform`]) of the trials told so far and
-//! goes where the logarithm of the expected improvement ([`acquisition`]) is largest ([`search`]). When that expects next
-//! to nothing any more, it looks for another pit instead ([`elsewhere`]).
+//! goes where the logarithm of the expected improvement ([`acquisition`]) is largest ([`search`]). Hyper-parameters and
+//! acquisition are both improved by argmin's L-BFGS ([`minimise`]). When a process expects next to nothing any more, the
+//! region is left out and others are looked at ([`pits`]).
 //!
+//! - Improvement is on the least posterior mean at a trial, not on the least loss: what the process takes for luck is
+//!   nothing to be beaten. Without noise both are the same.
 //! - Pending trials count as observed at their posterior mean (the Kriging believer of Ginsbourger, Le Riche and Carraro,
 //!   2010): a batch spreads because the variance shrinks around its own members.
 //! - Failed trials count as the worst complete one, pruned trials as no better than the median of the complete ones.
 //! - Constraints are kept by feasibility: only feasible points are looked at.
 //! - Inactive parameters sit at 0.5; their parent tells the process that they mean nothing.
 //! - Beyond `max_points` results the process is fitted to the best half of so many and to the others evenly by id.
+//! - What is proposed depends on the trials and on the asks that came before (a fit starts from the last one, closed pits
+//!   stay closed): asking a study again from its start, with the same answers, gives the same proposals.
 //!
-//! Linear algebra and transcendental functions are our own or `libm`'s, on one thread: the same bits everywhere.
+//! Linear algebra is our own ([`linalg`]), not nalgebra's: it is three triangular loops over one packed layout, which must
+//! give the same bits on every machine, while nalgebra's products may be summed in another order by another version or
+//! instruction set; many right-hand sides are solved at once, and the inverse is needed in its lower half only.
+//! Transcendental functions are `libm`'s. One thread.
 
 mod acquisition;
-mod elsewhere;
 mod linalg;
 mod minimise;
 mod model;
+mod pits;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -29,6 +37,7 @@ use crossbook_engine::rng::Rng;
 use serde::{Deserialize, Serialize};
 
 use self::model::{Axis, Data, Hyper, Model, Prior};
+use self::pits::{CONVERGED, Pit, WHOLE_EVERY};
 use self::search::{Effort, Search, fraction, kronecker};
 use super::{Sampler, SamplerError, State, Tried, View};
 use crate::space::{Coordinate, Space};
@@ -62,6 +71,10 @@ const EFFORT: Effort = Effort {
 };
 /// Good trials around which a search looks more closely.
 const CENTRES: usize = 4;
+/// Trials outside the closed pits that a model needs.
+const FEWEST: usize = 4;
+/// Draws for a startup point outside the closed pits.
+const REDRAWS: usize = 50;
 /// Evaluations of the marginal likelihood: to compare transforms, from the last optimum, from a fresh start.
 const FIT: [usize; 3] = [12, 15, 30];
 /// Where fresh fits start: length scales (all axes alike), and the logarithm of the noise ratio.
@@ -84,7 +97,16 @@ pub struct Gp {
     startup: u64,
     max_points: usize,
     prior: Prior,
-    last: Option<Fitted>,
+    /// The last fit to all trials, and to those outside the closed pits.
+    fitted: [Option<Fitted>; 2],
+    pits: Vec<Pit>,
+}
+
+/// The trials that a model is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Whole = 0,
+    Outside = 1,
 }
 
 impl Gp {
@@ -115,7 +137,8 @@ impl Gp {
             prior: Prior::scaled(axes.len()),
             places,
             axes,
-            last: None,
+            fitted: [None, None],
+            pits: Vec::new(),
         })
     }
 
@@ -123,41 +146,50 @@ impl Gp {
         self.places.iter().map(|&place| point[place]).collect()
     }
 
-    /// An evenly spread point: the Kronecker sequence with a shift from the seed.
+    /// Whether a point belongs to a closed pit.
+    fn closed(&self, row: &[f64]) -> bool {
+        self.pits.iter().any(|pit| pit.holds(&self.axes, row))
+    }
+
+    /// An evenly spread point, outside the closed pits if that is easily had: the Kronecker sequence with a shift from the
+    /// seed.
     fn spread(&self, view: &View<'_>) -> Result<Vec<f64>, SamplerError> {
-        let mut shift = Rng::stream(view.seed, "tuner.gp.startup");
+        let mut stream = Rng::stream(view.seed, "tuner.gp.startup");
         let index = view.tried.len() as f64;
         let mut point: Vec<f64> = kronecker(view.space.dimensions())
             .into_iter()
-            .map(|step| fraction(shift.uniform() + index * step))
+            .map(|step| fraction(stream.uniform() + index * step))
             .collect();
         view.space.snap(&mut point);
-        if view.space.feasible(&point) {
-            return Ok(point);
+        let mut rng = view.rng();
+        if !view.space.feasible(&point) {
+            point = view.space.sample(&mut rng)?;
         }
-        Ok(view.space.sample(&mut view.rng())?)
+        for _ in 0..REDRAWS {
+            if !self.closed(&self.row(&point)) {
+                break;
+            }
+            point = view.space.sample(&mut rng)?;
+        }
+        Ok(point)
     }
 
     /// Hyper-parameters and transform for the losses; kept while few results have come since they were fitted.
-    fn fit(&mut self, rows: &[Vec<f64>], losses: &[f64], results: usize) -> Option<(Hyper, f64)> {
-        if let Some(last) = &self.last
-            && results >= last.results
-            && results - last.results <= results / 60
-        {
-            return Some((last.hyper.clone(), last.quantile));
+    fn fit(&mut self, part: Part, rows: &[Vec<f64>], losses: &[f64], results: usize) -> Option<Fitted> {
+        let last = self.fitted[part as usize].as_ref();
+        if let Some(last) = last.filter(|last| results.saturating_sub(last.results) <= results / 60) {
+            return Some(last.clone());
         }
         let mut data = Data::new(&self.axes, rows.to_vec());
         let mut starts: Vec<(Hyper, usize)> = Vec::new();
-        if let Some(last) = &self.last {
-            starts.push((last.hyper.clone(), FIT[1]));
-        }
-        if self.last.is_none() || results < 20 || results.is_multiple_of(5) {
+        starts.extend(last.map(|last| (last.hyper.clone(), FIT[1])));
+        if last.is_none() || results < 20 || results.is_multiple_of(5) {
             for length in FRESH.0 {
                 starts.push((Hyper::uniform(self.axes.len(), length, FRESH.1), FIT[2]));
             }
         }
-        let mut quantile = self.last.as_ref().map_or(0.5, |last| last.quantile);
-        if self.last.is_none() || results < 30 || results.is_multiple_of(3) {
+        let mut quantile = last.map_or(0.5, |last| last.quantile);
+        if last.is_none() || results < 30 || results.is_multiple_of(3) {
             let from = [(starts.first()?.0.clone(), FIT[0])];
             let mut best: Option<(f64, Hyper)> = None;
             for candidate in transform::QUANTILES {
@@ -175,75 +207,83 @@ impl Gp {
         }
         data.set_targets(transform::warp(losses, quantile).targets);
         let (hyper, _) = data.fit(&self.prior, &starts)?;
-        self.last = Some(Fitted {
+        let fitted = Fitted {
             results,
-            hyper: hyper.clone(),
+            hyper,
             quantile,
-        });
-        Some((hyper, quantile))
+        };
+        self.fitted[part as usize] = Some(fitted.clone());
+        Some(fitted)
     }
 
-    /// The point that the process would try next; `None` when it cannot say.
-    fn model_based(&mut self, view: &View<'_>, told: &[&Tried], losses: &[f64]) -> Option<Vec<f64>> {
-        let mut rng = view.rng();
-        let (told, losses) = subset(told, losses, self.max_points);
+    /// The best point under a model of a part of the trials, with its log expected improvement; `None` when it cannot say.
+    fn look(&mut self, view: &View<'_>, part: Part, results: &Results<'_>, rng: &mut Rng) -> Option<(Vec<f64>, f64)> {
+        let Results { told, losses } = results.at_most(self.max_points);
         let rows: Vec<Vec<f64>> = told.iter().map(|tried| self.row(&tried.point)).collect();
-        let results = view.tried.iter().filter(|tried| tried.state != State::Pending).count();
-        let (hyper, quantile) = self.fit(&rows, &losses, results)?;
+        let pending = view.tried.iter().filter(|tried| tried.state == State::Pending);
+        let pending: Vec<Vec<f64>> = pending.map(|tried| self.row(&tried.point)).collect();
+        let Fitted { hyper, quantile, .. } = self.fit(part, &rows, &losses, view.tried.len() - pending.len())?;
         let targets = transform::warp(&losses, quantile).targets;
-        let pending: Vec<Vec<f64>> = view
-            .tried
-            .iter()
-            .filter(|tried| tried.state == State::Pending)
-            .map(|tried| self.row(&tried.point))
+        let model = Model::new(&self.axes, rows.clone(), &targets, &hyper)?;
+        let means = model.predict_many(&rows).into_iter().map(|(mean, _)| mean);
+        let best = means.fold(f64::INFINITY, f64::min);
+        let centres: Vec<Vec<f64>> = by_loss(&losses)
+            .into_iter()
+            .take(CENTRES)
+            .map(|at| told[at].point.clone())
             .collect();
-        let model = Model::new(&self.axes, rows.clone(), &targets, &hyper)?.with_pending(&pending)?;
-        let mut by_loss: Vec<usize> = (0..told.len()).collect();
-        by_loss.sort_by(|&a, &b| losses[a].total_cmp(&losses[b]).then(a.cmp(&b)));
-        let centres: Vec<Vec<f64>> = by_loss.iter().take(CENTRES).map(|&at| told[at].point.clone()).collect();
         let keys: BTreeSet<Vec<u64>> = view.tried.iter().map(|tried| view.space.key(&tried.point)).collect();
-        let seen = |point: &[f64]| keys.contains(&view.space.key(point));
+        let excluded = |point: &[f64]| {
+            keys.contains(&view.space.key(point)) || (part == Part::Outside && self.closed(&self.row(point)))
+        };
         let search = Search {
             space: view.space,
             places: &self.places,
-            model: &model,
-            best: targets.iter().copied().fold(f64::INFINITY, f64::min),
-            excluded: &seen,
+            model: &model.with_pending(&pending)?,
+            best,
+            excluded: &excluded,
         };
-        let found = search.run(&centres, EFFORT, &mut rng);
-        if let Some((_, score)) = &found
-            && elsewhere::wanted(*score, view.tried.len())
+        search.run(&centres, EFFORT, rng)
+    }
+
+    /// Leaves out the region around the best of these trials.
+    fn close(&mut self, part: Part, results: &Results<'_>) {
+        if let Some(fitted) = &self.fitted[part as usize]
+            && let Some(&best) = by_loss(&results.losses).first()
         {
-            let elsewhere = elsewhere::Elsewhere {
-                gp: self,
-                view,
-                told: &told,
-                losses: &losses,
-                rows: &rows,
-                by_loss: &by_loss,
-                quantile,
-                model: &model,
-                pending: &pending,
-                seen: &seen,
-            };
-            if let Some(point) = elsewhere.propose(&mut rng) {
+            self.pits
+                .push(Pit::new(self.row(&results.told[best].point), &fitted.hyper));
+            self.fitted[Part::Outside as usize] = None;
+        }
+    }
+
+    /// The point that a model would try next; `None` when none can say.
+    fn model_based(&mut self, view: &View<'_>, all: &Results<'_>) -> Option<Vec<f64>> {
+        let mut rng = view.rng();
+        if self.pits.is_empty() || view.tried.len().is_multiple_of(WHOLE_EVERY) {
+            let (point, score) = self.look(view, Part::Whole, all, &mut rng)?;
+            if score > CONVERGED || !self.pits.is_empty() {
                 return Some(point);
             }
+            self.close(Part::Whole, all);
         }
-        found.map(|(point, _)| point)
+        let outside = all.filtered(|tried| !self.closed(&self.row(&tried.point)));
+        if outside.told.len() < FEWEST {
+            return None;
+        }
+        let (point, score) = self.look(view, Part::Outside, &outside, &mut rng)?;
+        if score < CONVERGED {
+            self.close(Part::Outside, &outside);
+        }
+        Some(point)
     }
 }
 
 impl Sampler for Gp {
     fn propose(&mut self, view: &View<'_>) -> Result<Option<Vec<f64>>, SamplerError> {
-        let told: Vec<&Tried> = view
-            .tried
-            .iter()
-            .filter(|tried| tried.state != State::Pending)
-            .collect();
         let ready = view.tried.len() as u64 >= self.startup && !self.axes.is_empty();
-        if let Some(losses) = losses(&told).filter(|_| ready)
-            && let Some(point) = self.model_based(view, &told, &losses)
+        if let Some(results) = Results::of(view).filter(|_| ready)
+            && let Some(point) = self.model_based(view, &results)
         {
             return Ok(Some(point));
         }
@@ -251,44 +291,69 @@ impl Sampler for Gp {
     }
 }
 
-/// The losses that a process is fitted to; `None` with fewer than two complete trials. Pruned trials are no better than the
-/// median of the complete ones, failed ones as bad as the worst.
-fn losses(tried: &[&Tried]) -> Option<Vec<f64>> {
-    let mut complete: Vec<f64> = tried
-        .iter()
-        .filter_map(|tried| match tried.state {
-            State::Complete(loss) => Some(loss),
-            _ => None,
-        })
-        .collect();
-    if complete.len() < 2 {
-        return None;
-    }
-    complete.sort_by(f64::total_cmp);
-    let (&worst, median) = (complete.last()?, complete[complete.len() / 2]);
-    let loss = |tried: &&Tried| match tried.state {
-        State::Complete(loss) => loss,
-        State::Pruned(Some(loss)) => loss.max(median),
-        State::Pruned(None) | State::Failed | State::Pending => worst,
-    };
-    Some(tried.iter().map(loss).collect())
+/// Trials that are not pending, by id, with the losses that a process is fitted to.
+struct Results<'a> {
+    told: Vec<&'a Tried>,
+    losses: Vec<f64>,
 }
 
-/// At most `most` of the trials, in the order of ids: the best half of `most`, and the others evenly by id.
-fn subset<'a>(told: &[&'a Tried], losses: &[f64], most: usize) -> (Vec<&'a Tried>, Vec<f64>) {
-    if told.len() <= most {
-        return (told.to_vec(), losses.to_vec());
+impl<'a> Results<'a> {
+    /// `None` with fewer than two complete trials. Pruned trials are no better than the median of the complete ones, failed
+    /// ones as bad as the worst.
+    fn of(view: &View<'a>) -> Option<Results<'a>> {
+        let told: Vec<&Tried> = view
+            .tried
+            .iter()
+            .filter(|tried| tried.state != State::Pending)
+            .collect();
+        let complete = told.iter().filter_map(|tried| match tried.state {
+            State::Complete(loss) => Some(loss),
+            _ => None,
+        });
+        let mut complete: Vec<f64> = complete.collect();
+        if complete.len() < 2 {
+            return None;
+        }
+        complete.sort_by(f64::total_cmp);
+        let (&worst, median) = (complete.last()?, complete[complete.len() / 2]);
+        let loss = |tried: &&Tried| match tried.state {
+            State::Complete(loss) => loss,
+            State::Pruned(Some(loss)) => loss.max(median),
+            State::Pruned(None) | State::Failed | State::Pending => worst,
+        };
+        let losses = told.iter().map(loss).collect();
+        Some(Results { told, losses })
     }
-    let mut by_loss: Vec<usize> = (0..told.len()).collect();
-    by_loss.sort_by(|&a, &b| losses[a].total_cmp(&losses[b]).then(a.cmp(&b)));
-    let (best, others) = by_loss.split_at_mut(most / 2);
-    others.sort_unstable();
-    let wanted = most - best.len();
-    let mut kept = best.to_vec();
-    kept.extend((0..wanted).map(|index| others[index * others.len() / wanted]));
-    kept.sort_unstable();
-    (
-        kept.iter().map(|&at| told[at]).collect(),
-        kept.iter().map(|&at| losses[at]).collect(),
-    )
+
+    /// Those for which `keep` holds.
+    fn filtered(&self, keep: impl Fn(&Tried) -> bool) -> Results<'a> {
+        self.picked((0..self.told.len()).filter(|&at| keep(self.told[at])))
+    }
+
+    /// At most `most` of them: the best half of `most`, and the others evenly by id.
+    fn at_most(&self, most: usize) -> Results<'a> {
+        if self.told.len() <= most {
+            return self.picked(0..self.told.len());
+        }
+        let mut order = by_loss(&self.losses);
+        let (best, others) = order.split_at_mut(most / 2);
+        others.sort_unstable();
+        let wanted = most - best.len();
+        let mut kept = best.to_vec();
+        kept.extend((0..wanted).map(|index| others[index * others.len() / wanted]));
+        kept.sort_unstable();
+        self.picked(kept.into_iter())
+    }
+
+    fn picked(&self, places: impl Iterator<Item = usize>) -> Results<'a> {
+        let (told, losses) = places.map(|at| (self.told[at], self.losses[at])).unzip();
+        Results { told, losses }
+    }
+}
+
+/// Positions, the least loss first; of equal ones the first.
+fn by_loss(losses: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..losses.len()).collect();
+    order.sort_by(|&a, &b| losses[a].total_cmp(&losses[b]).then(a.cmp(&b)));
+    order
 }

@@ -242,15 +242,12 @@ impl Model {
     /// Conditions on the observations. `None` if the kernel matrix is not positive definite to working accuracy.
     pub fn new(axes: &[Axis], rows: Vec<Vec<f64>>, targets: &[f64], hyper: &Hyper) -> Option<Model> {
         let (n, d) = (rows.len(), axes.len());
-        let weights: Vec<f64> = hyper.logs[..d]
-            .iter()
-            .map(|log| libm::exp(-2.0 * log.clamp(LENGTH_LOGS.0, LENGTH_LOGS.1)))
-            .collect();
+        let weights = weights(hyper);
         let ratio = libm::exp(hyper.logs[d].clamp(NOISE_LOGS.0, NOISE_LOGS.1));
         let mut l = vec![0.0; n * n];
         for i in 0..n {
             for j in 0..i {
-                l[i * n + j] = kernel(square(axes, &weights, &rows[i], &rows[j])).0;
+                l[i * n + j] = correlation(axes, &weights, &rows[i], &rows[j]);
             }
             l[i * n + i] = 1.0 + ratio;
         }
@@ -284,7 +281,7 @@ impl Model {
             let mut row: Vec<f64> = self
                 .rows
                 .iter()
-                .map(|other| kernel(square(&self.axes, &self.weights, point, other)).0)
+                .map(|other| correlation(&self.axes, &self.weights, point, other))
                 .collect();
             for j in 0..i {
                 row[j] = (row[j] - linalg::dot(&row[..j], &l[j * n..j * n + j])) / l[j * n + j];
@@ -312,7 +309,7 @@ impl Model {
             let mut means = [self.mean; BLOCK];
             for (lane, point) in block.iter().enumerate() {
                 for (index, row) in self.rows.iter().enumerate() {
-                    let value = kernel(square(&self.axes, &self.weights, point, row)).0;
+                    let value = correlation(&self.axes, &self.weights, point, row);
                     k[index][lane] = value;
                     means[lane] += value * self.alpha[index];
                 }
@@ -364,11 +361,20 @@ impl Model {
     fn positive(&self, left: f64) -> f64 {
         self.variance * left.max(1e-12)
     }
+}
 
-    /// Prior correlation of the values at two points.
-    pub fn correlation(&self, a: &[f64], b: &[f64]) -> f64 {
-        kernel(square(&self.axes, &self.weights, a, b)).0
-    }
+/// The weights `1 / l^2` of the axes.
+pub fn weights(hyper: &Hyper) -> Vec<f64> {
+    let lengths = hyper.logs.len() - 1;
+    hyper.logs[..lengths]
+        .iter()
+        .map(|log| libm::exp(-2.0 * log.clamp(LENGTH_LOGS.0, LENGTH_LOGS.1)))
+        .collect()
+}
+
+/// Prior correlation of the values at two points.
+pub fn correlation(axes: &[Axis], weights: &[f64], a: &[f64], b: &[f64]) -> f64 {
+    kernel(square(axes, weights, a, b)).0
 }
 
 #[inline]

@@ -15,15 +15,23 @@ const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 /// Beyond this, `exp` is taken at the bound: both bounds are safe from overflow and subnormal numbers.
 const EXP_BOUND: f64 = 700.0;
 
+/// `x = power ln 2 + r` with `|r| <= ln(2)/2`: the `r`, and `2^power`.
+#[inline(always)]
+fn reduced(x: f64) -> (f64, f64) {
+    let shifted = x * std::f64::consts::LOG2_E + ROUND;
+    let power = shifted - ROUND;
+    let r = (x - power * LN2_HIGH) - power * LN2_LOW;
+    // The low bits of `shifted` are the exponent; moved into place, biased, they are 2^power.
+    (r, f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52))
+}
+
 /// `e^x` within 1e-14 of its value, for `x` clamped to [-700, 700].
 #[inline(always)]
 pub fn exp(x: f64) -> f64 {
     let x = if x < -EXP_BOUND { -EXP_BOUND } else { x };
     let x = if x > EXP_BOUND { EXP_BOUND } else { x };
-    let shifted = x * std::f64::consts::LOG2_E + ROUND;
-    let power = shifted - ROUND;
-    // |r| <= ln(2)/2; the Taylor series to the 11th power is then good to 6e-15.
-    let r = (x - power * LN2_HIGH) - power * LN2_LOW;
+    let (r, scale) = reduced(x);
+    // The Taylor series to the 11th power is good to 6e-15.
     let mut sum = 1.0 / 39_916_800.0;
     for factor in [
         1.0 / 3_628_800.0,
@@ -40,8 +48,27 @@ pub fn exp(x: f64) -> f64 {
     ] {
         sum = sum * r + factor;
     }
-    // The low bits of `shifted` are the exponent; moved into place, biased, they are 2^power.
-    let scale = f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52);
+    sum * scale
+}
+
+/// `e^x` within 3e-10 of its value, for `x` of at most 0; what is below -700 is taken there.
+#[inline(always)]
+pub fn exp_roughly(x: f64) -> f64 {
+    let x = if x < -EXP_BOUND { -EXP_BOUND } else { x };
+    let (r, scale) = reduced(x);
+    let mut sum = 1.0 / 40_320.0;
+    for factor in [
+        1.0 / 5_040.0,
+        1.0 / 720.0,
+        1.0 / 120.0,
+        1.0 / 24.0,
+        1.0 / 6.0,
+        0.5,
+        1.0,
+        1.0,
+    ] {
+        sum = sum * r + factor;
+    }
     sum * scale
 }
 
@@ -104,6 +131,15 @@ mod tests {
             let want = libm::exp(x);
             assert!((exp(x) / want - 1.0).abs() < 1e-14, "{x}: {} against {want}", exp(x));
         }
+        for k in -70_000..=0 {
+            let x = f64::from(k) * 0.01;
+            assert!(
+                (exp_roughly(x) / libm::exp(x) - 1.0).abs() < 3e-10,
+                "{x}: {}",
+                exp_roughly(x)
+            );
+        }
+        assert_eq!(exp_roughly(-1e300), exp_roughly(-700.0));
         assert_eq!(exp(-1e300), exp(-700.0));
         assert_eq!(exp(1e300), exp(700.0));
         assert_eq!(exp(0.0), 1.0);

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use crossbook_engine::rng::Rng;
 
-use super::normal::{SQRT_2PI, exp, mass};
+use super::normal::{SQRT_2PI, exp, exp_roughly, mass};
 use crate::space::{Coordinate, Domain};
 
 /// One axis of a space, as an estimator sees it.
@@ -61,7 +61,7 @@ const NARROW: f64 = 0.125;
 /// which a processor is fast.
 const NOTHING: f64 = 1e-60;
 /// The logarithm below which an exponential counts as none, for the same reason.
-const NOTHING_LOG: f64 = -230.0;
+const NOTHING_LOG: f64 = -100.0;
 
 /// Masses kept per axis; beyond them the axis begins anew. 8 MiB.
 const KEPT: usize = 1 << 20;
@@ -468,7 +468,7 @@ fn largest(exponents: &[f64]) -> f64 {
 /// `exp`, or nothing.
 #[inline(always)]
 fn exp_or_nothing(x: f64) -> f64 {
-    let e = exp(x);
+    let e = exp_roughly(x);
     if x > NOTHING_LOG { e } else { 0.0 }
 }
 

@@ -11,4 +11,5 @@ pub mod spec;
 pub mod store;
 pub mod stress;
 pub mod trial;
+pub mod validation;
 pub mod worker;

@@ -5,7 +5,9 @@ use plotters::prelude::*;
 
 use super::scale::Scale;
 use super::{both_windows, mesh, note, short, sparse, title};
-use crate::report::plots::{AMBER, Area, BLUE, Drawn, GREEN, GREY, INK, RED, legend, line_colour, nothing, titled};
+use crate::report::plots::{
+    AMBER, Area, BLUE, Drawn, GREEN, GREY, INK, RED, legend, line_colour, nothing, number, titled,
+};
 use crate::tune::results::Results;
 use crate::tune::trial::Record;
 
@@ -156,11 +158,11 @@ const BARS: usize = 40;
 
 pub fn overfitting<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Drawn<DB> {
     let heading = title(results, "how the best in sample ranks out of sample");
-    let logits: Vec<f64> = results
+    let logits: Vec<(f64, u64)> = results
         .verdict
         .iter()
         .flat_map(|verdict| verdict.logits.iter().copied())
-        .filter(|logit| logit.is_finite())
+        .filter(|(logit, _)| logit.is_finite())
         .collect();
     if logits.is_empty() {
         return nothing(&titled(area, &heading, "")?, "no cross-validation was made");
@@ -168,17 +170,17 @@ pub fn overfitting<DB: DrawingBackend>(area: &Area<DB>, results: &Results) -> Dr
     let pbo = results.verdict.as_ref().and_then(|verdict| verdict.pbo);
     let words = format!(
         "{} splits · probability of overfitting {} (share at or below 0, where the chosen is no better than the median)",
-        logits.len(),
+        number(logits.iter().map(|(_, count)| *count as f64).sum(), 0),
         pbo.map_or("-".to_owned(), |pbo| format!("{pbo:.3}")),
     );
     let rest = titled(area, &heading, &words)?;
-    let reach = logits.iter().fold(1.0f64, |reach, logit| reach.max(logit.abs()));
+    let reach = logits.iter().fold(1.0f64, |reach, (logit, _)| reach.max(logit.abs()));
     let width = 2.0 * reach / BARS as f64;
     let mut counts = [0u64; BARS];
-    for logit in &logits {
+    for (logit, splits) in &logits {
         // An edge lies at zero, which belongs to the left side: it is not better than the median.
         let at = ((logit + reach) / width).ceil() - 1.0;
-        counts[(at.max(0.0) as usize).min(BARS - 1)] += 1;
+        counts[(at.max(0.0) as usize).min(BARS - 1)] += splits;
     }
     let most = counts.iter().copied().max().unwrap_or(1);
     let mut chart = ChartBuilder::on(&rest)

@@ -4,6 +4,7 @@
 //! Nothing is evaluated or judged here; ranks and bests are read off the records.
 
 pub mod read;
+mod verdict;
 
 use std::cmp::Ordering;
 
@@ -80,8 +81,8 @@ pub struct Verdict {
     pub plateau: Option<f64>,
     /// Every figure by name, as text with its unit, and whether it passed, where it is a check.
     pub figures: Vec<(String, String, Option<bool>)>,
-    /// Logits of the out-of-sample ranks, one a split of the cross-validation.
-    pub logits: Vec<f64>,
+    /// Logits of the out-of-sample ranks in the cross-validation, each with the number of its splits.
+    pub logits: Vec<(f64, u64)>,
     /// Result per period of each fold's winner out of sample, the folds one after the other, base currency.
     pub joined: Vec<f64>,
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crossbook_tuner::importance;
+use crossbook_tuner::importance::{Importance, importance};
 use thiserror::Error;
 
 use super::{Influence, Results, usable};
@@ -15,6 +15,7 @@ use crate::tune::session;
 use crate::tune::session::folder::{Folder, FolderError, Question, SUMMARY};
 use crate::tune::spec::{self, Spec, SpecError};
 use crate::tune::trial::Record;
+use crate::tune::validation::Report;
 
 /// Why a session cannot be read.
 #[derive(Debug, Error)]
@@ -45,6 +46,12 @@ struct Summary {
     windows: Vec<String>,
     #[serde(default)]
     period_s: f64,
+    /// Of the records that were judged.
+    #[serde(default)]
+    digest: String,
+    /// What was found of their worth, as [`Report`].
+    #[serde(default)]
+    validation: Option<serde_json::Value>,
 }
 
 /// Reads the session that lies in a folder.
@@ -65,6 +72,11 @@ pub fn read(folder: &Folder) -> Result<Results, ReadError> {
         results.folds = summary.windows;
         results.period_s = summary.period_s;
         results.digest = session::digest(&results.records);
+        // A verdict over other records than these is none; neither is one that another version wrote in other words.
+        let report = summary.validation.filter(|_| summary.digest == results.digest);
+        if let Some(report) = report.and_then(|report| serde_json::from_value::<Report>(report).ok()) {
+            results = results.judged(&report);
+        }
     }
     Ok(results)
 }
@@ -141,9 +153,12 @@ pub fn words(fold: &Fold) -> String {
 }
 
 impl Results {
-    /// Computes which parameters the value depends on, from the trials of the fold that pictures show. Nothing where too few
-    /// trials have a value.
+    /// Computes which parameters the value depends on, from the trials of the fold that pictures show, unless that is known.
+    /// Nothing where too few trials have a value.
     pub fn with_importance(mut self) -> Results {
+        if !self.importance.is_empty() {
+            return self;
+        }
         let fold = self.fold_shown();
         let Some(space) = &self.space else {
             return self;
@@ -152,34 +167,39 @@ impl Results {
             .of_fold(fold)
             .filter_map(|record| Some((space.encode(&record.params).ok()?, usable(record)?)))
             .collect();
-        let Some(found) = importance::importance(space, &trials, SEED) else {
+        let Some(found) = importance(space, &trials, SEED) else {
             return self;
         };
-        let shared = |name: &str| -> f64 {
-            let pairs = found.pairs.iter();
-            pairs
-                .filter(|pair| pair.params.0 == name || pair.params.1 == name)
-                .map(|pair| pair.share)
-                .sum()
-        };
-        let mut all: Vec<Influence> = found
-            .main
-            .iter()
-            .map(|share| Influence {
-                param: share.param.clone(),
-                alone: share.share,
-                shared: shared(&share.param),
-            })
-            .collect();
-        all.sort_by(|a, b| {
-            (b.alone + b.shared)
-                .total_cmp(&(a.alone + a.shared))
-                .then_with(|| a.param.cmp(&b.param))
-        });
         self.explained = found.explained;
-        self.importance = all;
+        self.importance = influences(&found);
         self
     }
+}
+
+/// Each parameter's share, the largest first.
+pub(super) fn influences(found: &Importance) -> Vec<Influence> {
+    let shared = |name: &str| -> f64 {
+        let pairs = found.pairs.iter();
+        pairs
+            .filter(|pair| pair.params.0 == name || pair.params.1 == name)
+            .map(|pair| pair.share)
+            .sum()
+    };
+    let mut all: Vec<Influence> = found
+        .main
+        .iter()
+        .map(|share| Influence {
+            param: share.param.clone(),
+            alone: share.share,
+            shared: shared(&share.param),
+        })
+        .collect();
+    all.sort_by(|a, b| {
+        (b.alone + b.shared)
+            .total_cmp(&(a.alone + a.shared))
+            .then_with(|| a.param.cmp(&b.param))
+    });
+    all
 }
 
 /// Of the forest; the same for every session, so that a picture made again is the same.

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::objective::Objective;
 use super::stress::Stress;
+use super::validation::Gates;
 use crate::config::{self, ConfigError, Scenario, overrides};
 
 pub use pruner::Pruner;
@@ -110,6 +111,8 @@ pub struct Spec {
     pub objective: Objective,
     /// What is kept from the tuner to judge it.
     pub validation: Validation,
+    /// What the winner must reach to be accepted.
+    pub gates: Gates,
     /// When a trial is given up early.
     pub pruner: Pruner,
     /// The parameters as they were written.
@@ -131,6 +134,8 @@ struct File {
     objective: Objective,
     #[serde(default)]
     validation: Validation,
+    #[serde(default)]
+    gates: Gates,
     #[serde(default)]
     pruner: Pruner,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -227,6 +232,9 @@ impl Loader<'_> {
         file.pruner
             .check()
             .or_else(|(key, message)| self.bad(format!("pruner.{key}"), message))?;
+        file.gates
+            .check()
+            .or_else(|(key, message)| self.bad(format!("gates.{key}"), message))?;
         let stress = self.stress(&file.stress)?;
         let scenarios = self.scenarios(&file.scenarios)?;
         Ok(Spec {
@@ -237,6 +245,7 @@ impl Loader<'_> {
             stress,
             objective: file.objective,
             validation,
+            gates: file.gates,
             pruner: file.pruner,
             params: file.space,
             constraints: file.constraints,
@@ -344,6 +353,7 @@ impl Spec {
                 .collect::<Result<_, _>>()?,
             objective: self.objective.clone(),
             validation: self.validation.clone(),
+            gates: self.gates,
             pruner: self.pruner.clone(),
             constraints: self.constraints.clone(),
             space: self.params.clone(),

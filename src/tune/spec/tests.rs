@@ -23,6 +23,7 @@ fn a_resolved_file_means_the_same_anywhere() {
     let spec = demo(&[
         "stress=[\"outage\", \"fx_shock\", { kind = \"latency\", factor = 5 }]",
         "pruner={ kind = \"median\" }",
+        "gates.pbo=0.1",
     ])
     .unwrap();
     let text = spec.to_text().unwrap();
@@ -33,6 +34,7 @@ fn a_resolved_file_means_the_same_anywhere() {
     assert_eq!(again.sampler, spec.sampler);
     assert_eq!(again.params, spec.params);
     assert_eq!(again.pruner, spec.pruner);
+    assert_eq!((again.gates, again.gates.pbo), (spec.gates, 0.1));
 }
 
 #[test]
@@ -55,6 +57,11 @@ fn wrong_files_are_refused_with_key_and_what_is_allowed() {
             "`demo` is named twice",
         ),
         ("scenarios=[7]", "scenarios[0]: must be the path"),
+        ("gates.pbo=1.5", "gates.pbo: 0 to 1"),
+        ("gates.deflated_sharpe=nan", "gates.deflated_sharpe: 0 to 1"),
+        ("gates.efficiency=11", "gates.efficiency: -10 to 10"),
+        ("gates.luck=1", "unknown field `luck`"),
+        ("gates.round_trips=-1", "round_trips"),
         ("stress=[\"lightning\"]", "stress[0]: `lightning` is no stress"),
         ("stress=[\"outage\", \"outage\"]", "stress[1]: `outage` is named twice"),
         ("objective={ metric = \"profit\" }", "unknown variant `profit`"),

@@ -124,7 +124,7 @@ pub fn session_of(params: Vec<Param>, folds: u32, trials: u64) -> Results {
             ("plateau".to_owned(), "91 %".to_owned(), Some(true)),
             ("independent trials".to_owned(), "41 of 200".to_owned(), None),
         ],
-        logits: (0..12_870).map(|_| 0.7 + 1.1 * rng.normal()).collect(),
+        logits: (0..12_870).map(|_| (0.7 + 1.1 * rng.normal(), 1)).collect(),
         joined,
     });
     results

@@ -232,7 +232,19 @@ fn changed(folder: &Folder) -> String {
 
 fn list(common: &Common, args: &List) -> anyhow::Result<Outcome> {
     let sessions = &args.place.sessions;
-    let mut rows = vec![["ID", "NAME", "SAMPLER", "STATUS", "TRIALS", "BEST", "CHANGED, UTC"].map(str::to_owned)];
+    let mut rows = vec![
+        [
+            "ID",
+            "NAME",
+            "SAMPLER",
+            "STATUS",
+            "TRIALS",
+            "BEST",
+            "VERDICT",
+            "CHANGED, UTC",
+        ]
+        .map(str::to_owned),
+    ];
     let mut printed = Vec::new();
     for id in ids(sessions)? {
         // One damaged session does not hide the others.
@@ -243,12 +255,13 @@ fn list(common: &Common, args: &List) -> anyhow::Result<Outcome> {
             Ok(read) => read,
             Err(error) => {
                 printed.push(json!({ "session_id": id, "status": "damaged", "error": error.to_string() }));
-                rows.push([&id, "-", "-", "damaged", "-", "-", "-"].map(str::to_owned));
+                rows.push([&id, "-", "-", "damaged", "-", "-", "-", "-"].map(str::to_owned));
                 continue;
             }
         };
         let best = results.winner();
         let (status, changed) = (status(&folder), changed(&folder));
+        let accepted = results.verdict.as_ref().and_then(|verdict| verdict.passed);
         printed.push(json!({
             "session_id": id,
             "name": results.name,
@@ -257,6 +270,7 @@ fn list(common: &Common, args: &List) -> anyhow::Result<Outcome> {
             "trials": results.records.len(),
             "of": results.asked,
             "best": best.map(|record| json!({ "trial": record.id, "fold": record.fold, "value": usable(record) })),
+            "accepted": accepted,
             "changed": changed,
         }));
         rows.push([
@@ -266,6 +280,9 @@ fn list(common: &Common, args: &List) -> anyhow::Result<Outcome> {
             status.to_owned(),
             format!("{}/{}", results.records.len(), results.asked),
             best.and_then(usable).map_or("-".to_owned(), short),
+            accepted
+                .map_or("-", |accepted| if accepted { "accepted" } else { "not accepted" })
+                .to_owned(),
             changed,
         ]);
     }

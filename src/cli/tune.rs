@@ -14,8 +14,11 @@ use crossbook_tuner::sampler::SamplerConfig;
 use crossbook_tuner::study::{Direction, Study};
 
 use super::{Common, Fault, Outcome, interrupt, say};
+use crate::report::Formats;
 use crate::tune::evaluate::{EvaluateError, Evaluator};
 use crate::tune::log::{LogError, TrialLog};
+use crate::tune::pictures::{self, WriteError};
+use crate::tune::results::read;
 use crate::tune::session::folder::{Folder, FolderError, Header, Question};
 use crate::tune::session::{self, Ended, Plan, SessionError};
 use crate::tune::spec::{self, Spec};
@@ -23,6 +26,7 @@ use crate::tune::store::link::Address;
 use crate::tune::store::redis::{RedisStore, Setup, StoreError, fetch};
 use crate::tune::store::{Event, FileStore, Status, Store};
 use crate::tune::trial::Record;
+use crate::tune::validation::Report;
 use console::Console;
 
 /// What proposes trials to outsiders (`--ask-tell`) unless told otherwise.
@@ -101,6 +105,9 @@ pub struct Args {
     /// Trials besides the best that are evaluated again by full replay at the end.
     #[arg(long, default_value_t = 3, value_name = "N")]
     recheck: usize,
+    /// No pictures and no HTML report.
+    #[arg(long)]
+    no_plots: bool,
     /// Serves the ask/tell protocol on standard input and output instead of running a session.
     #[arg(long, conflicts_with_all = ["file", "resume", "store", "id", "set", "trials", "batch", "seed"])]
     ask_tell: bool,
@@ -217,6 +224,9 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
             if !common.quiet {
                 finish::print(&summary);
                 say!("written to {}", folder.path().display());
+                if !args.no_plots {
+                    say!("report: {}", folder.path().join("report.html").display());
+                }
             }
             if common.json {
                 say!("{}", serde_json::to_string(&summary)?);
@@ -453,15 +463,39 @@ impl Job<'_> {
         let seconds = begun.elapsed().as_secs_f64();
         let checked = finish::check(self.evaluator, &ended, self.args.recheck, sampler.seed);
         let status = if checked.is_ok() { Status::Done } else { Status::Paused };
-        let summary = finish::summary(self.folder.id(), self.spec, self.evaluator, &ended, seconds);
-        let figures = [("digest", summary.digest.clone())];
+        let figures = [("digest", session::digest(&ended.records))];
         self.leave(store.as_mut(), status, &figures, console)?;
         checked.inspect_err(|error| self.folder.note(&error.to_string()))?;
-        let text = serde_json::to_string_pretty(&summary)?;
+        let report = finish::judge(self.spec, self.evaluator, &ended.records, self.threads)?;
+        let summary = finish::summary(self.folder.id(), self.spec, self.evaluator, &ended, seconds, &report);
+        let text = serde_json::to_string_pretty(&finish::Whole {
+            summary: &summary,
+            validation: &report,
+        })?;
         self.folder
             .write(session::folder::SUMMARY, text.as_bytes(), true)
             .map_err(folder_error)?;
+        if !self.args.no_plots {
+            self.draw(ended.records, &summary, &report)?;
+        }
         Ok(summary)
+    }
+
+    /// Pictures and report into the session's folder.
+    fn draw(&self, records: Vec<Record>, summary: &finish::Summary, report: &Report) -> anyhow::Result<()> {
+        let mut results = read::results(self.spec, self.question, records);
+        results.folds.clone_from(&summary.windows);
+        results.digest.clone_from(&summary.digest);
+        results.period_s = summary.period_s;
+        let results = results.judged(report).with_importance();
+        match pictures::write(self.folder.path(), &results, Formats::ALL) {
+            Ok(_) => Ok(()),
+            Err(WriteError::Io { path, source }) => {
+                let what = path.display().to_string();
+                Err(Fault::Outside { what, source }.into())
+            }
+            Err(error) => Err(error).context("cannot draw"),
+        }
     }
 
     fn leave(

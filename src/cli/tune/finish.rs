@@ -1,4 +1,5 @@
-//! The end of a session: the best trial and a sample are evaluated again by full replay, and the figures are put together.
+//! The end of a session: the best trial and a sample are evaluated again by full replay, the session is judged, and the figures
+//! are put together.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +13,9 @@ use crate::tune::results::read::words;
 use crate::tune::session::{Ended, best, digest};
 use crate::tune::spec::Spec;
 use crate::tune::trial::{Measures, Record, State, Task};
+use crate::tune::validation::{self, Gate, Report};
 
-/// What `--json` prints and `summary.json` holds.
+/// What `--json` prints.
 #[derive(Debug, Serialize)]
 pub struct Summary {
     pub session_id: String,
@@ -29,13 +31,30 @@ pub struct Summary {
     /// Trials that were there when this run began.
     pub resumed: u64,
     pub best: Option<Best>,
+    /// Whether the best trial passed every gate.
+    pub accepted: bool,
+    /// The verdict in one sentence.
+    pub verdict: String,
     pub pbo: Option<f64>,
+    pub plateau: Option<f64>,
+    pub walk_forward_efficiency: Option<f64>,
+    /// Each gate with what was found.
+    pub gates: Vec<Gate>,
     pub digest: String,
     pub currency: String,
     /// Length of a period of results, in seconds.
     pub period_s: f64,
     /// What each fold is tuned and tested on, in words.
     pub windows: Vec<String>,
+}
+
+/// What `summary.json` holds.
+#[derive(Serialize)]
+pub struct Whole<'s> {
+    #[serde(flatten)]
+    pub summary: &'s Summary,
+    /// Everything that was found of the session's worth.
+    pub validation: &'s Report,
 }
 
 /// The best trial of the last fold: the one that has seen the latest data.
@@ -52,7 +71,8 @@ pub struct Best {
 }
 
 /// Puts the figures of a finished session together.
-pub fn summary(id: &str, spec: &Spec, evaluator: &Evaluator, ended: &Ended, seconds: f64) -> Summary {
+pub fn summary(id: &str, spec: &Spec, evaluator: &Evaluator, ended: &Ended, seconds: f64, report: &Report) -> Summary {
+    let judged = report.judged();
     let progress = &ended.progress;
     let evaluated = progress.trials - progress.resumed;
     let best = winner(evaluator, &ended.records).map(|record| Best {
@@ -62,7 +82,7 @@ pub fn summary(id: &str, spec: &Spec, evaluator: &Evaluator, ended: &Ended, seco
         value: record.value,
         in_sample: record.train,
         out_of_sample: record.test,
-        deflated_sharpe: None,
+        deflated_sharpe: judged.and_then(|fold| fold.luck?.deflated_sharpe),
     });
     Summary {
         session_id: id.to_owned(),
@@ -74,12 +94,40 @@ pub fn summary(id: &str, spec: &Spec, evaluator: &Evaluator, ended: &Ended, seco
         trials_per_second: if seconds > 0.0 { evaluated as f64 / seconds } else { 0.0 },
         resumed: progress.resumed,
         best,
-        pbo: None,
+        accepted: report.accepted,
+        verdict: report.sentence(),
+        pbo: judged.and_then(|fold| Some(fold.overfitting.as_ref()?.pbo)),
+        plateau: judged.and_then(|fold| Some(fold.plateau?.score)),
+        walk_forward_efficiency: report.walk.as_ref().and_then(|walk| walk.efficiency),
+        gates: report.gates.clone(),
         digest: digest(&ended.records),
         currency: evaluator.currency().to_owned(),
         period_s: evaluator.period_ns() as f64 / 1e9,
         windows: evaluator.folds().iter().map(words).collect(),
     }
+}
+
+/// What the session is worth. The winner's neighbours, and where it is needed a reference, are evaluated on so many threads.
+///
+/// # Errors
+/// [`Fault::Outside`] when there are no threads to be had.
+pub fn judge(spec: &Spec, evaluator: &Evaluator, records: &[Record], threads: usize) -> Result<Report, Fault> {
+    let session = validation::Session {
+        space: &spec.space,
+        objective: &spec.objective,
+        folds: evaluator.folds(),
+        records,
+        adaptive: validation::learns(&spec.sampler.config),
+        seed: spec.sampler.seed,
+        gates: spec.gates,
+    };
+    let evaluate = |task: &Task| evaluator.evaluate(task);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).build();
+    let pool = pool.map_err(|error| Fault::Outside {
+        what: "threads".to_owned(),
+        source: std::io::Error::other(error),
+    })?;
+    Ok(pool.install(|| validation::judge(&session, Some(&evaluate))))
 }
 
 fn winner<'r>(evaluator: &Evaluator, records: &'r [Record]) -> Option<&'r Record> {
@@ -177,4 +225,9 @@ pub fn print(summary: &Summary) {
         }
     }
     say!("  digest       {}", summary.digest);
+    say!("  verdict      {}", summary.verdict);
+    for gate in &summary.gates {
+        let mark = if gate.passed { "passed" } else { "NOT PASSED" };
+        say!("    {:<26}  {:<30}  {mark}", gate.label(), gate.demand());
+    }
 }

@@ -50,7 +50,8 @@ impl Site {
     /// `crossbook tune` with these arguments.
     pub fn tune(&self, args: &[&str]) -> Child {
         let sessions = self.sessions();
-        let mut all = vec!["tune", "--sessions", sessions.to_str().unwrap(), "--json", "--quiet"];
+        let sessions = sessions.to_str().unwrap();
+        let mut all = vec!["tune", "--sessions", sessions, "--json", "--quiet", "--no-plots"];
         all.extend(args);
         spawn(lab::crossbook(lab::repository(), &all))
     }

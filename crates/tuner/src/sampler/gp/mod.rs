@@ -9,7 +9,8 @@
 //!   nothing to be beaten. Without noise both are the same.
 //! - Pending trials count as observed at their posterior mean (the Kriging believer of Ginsbourger, Le Riche and Carraro,
 //!   2010): a batch spreads because the variance shrinks around its own members.
-//! - Failed trials count as the worst complete one, pruned trials as no better than the median of the complete ones.
+//! - Failed trials count as the worst complete one, pruned trials as no better than the upper quartile of the
+//!   complete ones, which is what a trial worse than the median comes to on average.
 //! - Constraints are kept by feasibility: only feasible points are looked at.
 //! - Inactive parameters sit at 0.5; their parent tells the process that they mean nothing.
 //! - Beyond `max_points` results the process is fitted to the best half of so many and to the others evenly by id.
@@ -298,8 +299,8 @@ struct Results<'a> {
 }
 
 impl<'a> Results<'a> {
-    /// `None` with fewer than two complete trials. Pruned trials are no better than the median of the complete ones, failed
-    /// ones as bad as the worst.
+    /// `None` with fewer than two complete trials. Pruned trials are no better than the upper quartile of the complete
+    /// ones, failed ones as bad as the worst.
     fn of(view: &View<'a>) -> Option<Results<'a>> {
         let told: Vec<&Tried> = view
             .tried
@@ -315,10 +316,10 @@ impl<'a> Results<'a> {
             return None;
         }
         complete.sort_by(f64::total_cmp);
-        let (&worst, median) = (complete.last()?, complete[complete.len() / 2]);
+        let (&worst, quartile) = (complete.last()?, complete[complete.len() * 3 / 4]);
         let loss = |tried: &&Tried| match tried.state {
             State::Complete(loss) => loss,
-            State::Pruned(Some(loss)) => loss.max(median),
+            State::Pruned(Some(loss)) => loss.max(quartile),
             State::Pruned(None) | State::Failed | State::Pending => worst,
         };
         let losses = told.iter().map(loss).collect();

@@ -182,11 +182,17 @@ impl Data {
                 pair += 1;
             }
         }
-        for ((own, squares), &weight) in gradient.iter_mut().zip(&self.squares).zip(&weights) {
-            *own += weight * linalg::dot(&scratch[..pairs], squares);
+        // Outside its bounds a logarithm no longer changes the kernel.
+        let free = |index: usize| kept[index] == logs[index];
+        for (axis, (squares, &weight)) in self.squares.iter().zip(&weights).enumerate() {
+            if free(axis) {
+                gradient[axis] += weight * linalg::dot(&scratch[..pairs], squares);
+            }
         }
         let trace: f64 = (0..n).map(|i| inverse[i * n + i] - factor * alpha[i] * alpha[i]).sum();
-        gradient[d] += 0.5 * noise * trace;
+        if free(d) {
+            gradient[d] += 0.5 * noise * trace;
+        }
 
         for own in gradient.iter_mut() {
             *own *= scale;

@@ -34,7 +34,7 @@ demo: tools
 	@echo "tuning:   sessions/demo/history.png   full report: sessions/demo/report.html"
 
 test: tools
-	@.ci/tools chromium
+	@.ci/tools redis-server chromium
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace

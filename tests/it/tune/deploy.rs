@@ -1,6 +1,8 @@
 //! The manifests in `config/deploy/`: no cluster is at hand, so their shape is checked, and that the commands in them are
 //! commands of this program.
 
+use std::process::Command;
+
 use super::super::lab;
 
 #[test]
@@ -47,4 +49,29 @@ fn the_manifests_are_well_formed_and_name_flags_that_there_are() {
             );
         }
     }
+}
+
+/// Against the published schemas of Kubernetes, nothing unknown allowed; they come with a Python package.
+#[test]
+fn the_manifests_are_valid_by_the_schemas_of_kubernetes() {
+    let python = std::env::var("CROSSBOOK_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let found = Command::new(&python)
+        .args(["-c", "import kubernetes_validate"])
+        .output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "SKIPPED the_manifests_are_valid_by_the_schemas_of_kubernetes: {python} cannot import kubernetes_validate (CROSSBOOK_PYTHON names another)"
+        );
+        return;
+    }
+    let check = "import sys, yaml, kubernetes_validate as k\nfor d in yaml.safe_load_all(open(sys.argv[1])): print(k.validate(d, k.latest_version(), strict=True))";
+    let manifests = lab::repository().join("config/deploy/tuning.yaml");
+    let output = Command::new(&python)
+        .args(["-c", check])
+        .arg(manifests)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(text.lines().count(), 5, "{text}");
 }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Evaluation is a closed form that costs nothing and makes records of a real session's size, so what is measured is all
-//! the rest: proposing (random), the log with its checksums, and what goes through Redis (Debian's `redis-server`, append-only file
+//! the rest (workers have eight threads, so that eight tasks are on their way): proposing (random), the log with its checksums, and what goes through Redis (Debian's `redis-server`, append-only file
 //! on, on the loopback). A session ends when its last trial is in the log *and*, with Redis, in its copy there.
 
 use std::net::TcpListener;
@@ -59,10 +59,7 @@ fn main() {
         let what = if workers == 0 {
             "copied to Redis".to_owned()
         } else {
-            format!(
-                "evaluated by {workers} worker{} through Redis",
-                if workers == 1 { "" } else { "s" }
-            )
+            format!("evaluated by {workers} worker{}", if workers == 1 { "" } else { "s" })
         };
         println!("{}", row.row(&format!("{what}, batch {batch}")));
     }
@@ -112,20 +109,20 @@ fn evaluate(task: &Task) -> Record {
     }
 }
 
-/// When the table had so many trials.
+/// CPU time and keys when the table had so many trials.
 struct Watch<'w> {
-    begun: Instant,
     trials: u64,
-    at: [Option<Duration>; 2],
+    /// After 1,000 trials, before the last 1,000, after all.
+    at: [Option<Duration>; 3],
     keys: &'w dyn Fn() -> usize,
-    counted: [usize; 2],
+    counted: [usize; 3],
 }
 
 impl Observer for Watch<'_> {
     fn progress(&mut self, progress: &Progress) {
-        for (slot, mark) in [1000, self.trials - 1000].into_iter().enumerate() {
+        for (slot, mark) in [1000, self.trials - 1000, self.trials].into_iter().enumerate() {
             if progress.trials >= mark && self.at[slot].is_none() {
-                self.at[slot] = Some(self.begun.elapsed());
+                self.at[slot] = Some(threads_cpu());
                 self.counted[slot] = (self.keys)();
             }
         }
@@ -140,8 +137,34 @@ impl Observer for Watch<'_> {
     }
 }
 
+/// CPU time of the threads that live, from Linux's schedstat.
+fn threads_cpu() -> Duration {
+    let mut ns = 0;
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let text = std::fs::read_to_string(task.unwrap().path().join("schedstat")).unwrap_or_default();
+        ns += text
+            .split_whitespace()
+            .next()
+            .and_then(|word| word.parse::<u64>().ok())
+            .unwrap_or(0);
+    }
+    Duration::from_nanos(ns)
+}
+
+/// CPU time of this process, threads that have ended included, in s: user and system time in ticks of 10 ms.
+fn process_cpu() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = text[text.rfind(')').unwrap() + 1..].split_whitespace().collect();
+    fields[11..13]
+        .iter()
+        .map(|ticks| ticks.parse::<f64>().unwrap() / 100.0)
+        .sum()
+}
+
 struct Row {
     rate: f64,
+    /// CPU time of a trial in us: here and in Redis.
+    cpu: [f64; 2],
     first: Duration,
     last: Duration,
     keys: [usize; 2],
@@ -149,12 +172,15 @@ struct Row {
 
 impl Row {
     fn row(&self, what: &str) -> String {
-        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        // Of a thousand trials in ms is of one in us.
+        let us = |time: Duration| time.as_secs_f64() * 1e3;
         format!(
-            "{what:<44} {:>9.0} {:>8.1} {:>8.1} {:>6} {:>6}",
+            "{what:<44} {:>9.0} {:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>5} {:>5}",
             self.rate,
-            ms(self.first),
-            ms(self.last),
+            self.cpu[0],
+            self.cpu[1],
+            us(self.first),
+            us(self.last),
             self.keys[0],
             self.keys[1]
         )
@@ -215,7 +241,7 @@ fn measured(trials: u64, batch: usize, threads: usize, server: Option<&Server>, 
             let hash = identity.hash.clone();
             scope.spawn(move || {
                 let terms = Terms {
-                    threads: 1,
+                    threads: 8,
                     lease: Duration::from_secs(10),
                     patience: Duration::from_secs(60),
                 };
@@ -224,13 +250,17 @@ fn measured(trials: u64, batch: usize, threads: usize, server: Option<&Server>, 
         }
         // Workers are there before the first trial, as they are in a session that lasts.
         std::thread::sleep(Duration::from_millis(if workers > 0 { 1000 } else { 0 }));
-        let begun = Instant::now();
+        let begun = (
+            Instant::now(),
+            threads_cpu(),
+            process_cpu(),
+            server.map_or(0.0, Server::cpu),
+        );
         let mut watch = Watch {
-            begun,
             trials,
-            at: [None; 2],
+            at: [None; 3],
             keys: &keys,
-            counted: [0; 2],
+            counted: [0; 3],
         };
         let ended = session::run(
             &plan,
@@ -242,20 +272,22 @@ fn measured(trials: u64, batch: usize, threads: usize, server: Option<&Server>, 
             &mut watch,
         )
         .unwrap();
-        let evaluated = begun.elapsed();
         assert_eq!((ended.status, ended.records.len() as u64), (Status::Done, trials));
         let missing = store.finish(Status::Done, &[]).unwrap();
-        let took = begun.elapsed();
+        let took = begun.0.elapsed();
+        let cpu = [process_cpu() - begun.2, server.map_or(0.0, Server::cpu) - begun.3];
         assert_eq!(missing, None, "the copy is complete");
         if let Some(server) = server {
             let held = server.ask(&["XLEN", "tuning:bench:replay:tuning_session:bench:trials"]);
             assert_eq!(held, trials.to_string());
         }
+        let [after_first, before_last, after_all] = watch.at.map(Option::unwrap);
         Row {
             rate: trials as f64 / took.as_secs_f64(),
-            first: watch.at[0].unwrap(),
-            last: evaluated - watch.at[1].unwrap(),
-            keys: watch.counted,
+            cpu: cpu.map(|s| s * 1e6 / trials as f64),
+            first: after_first - begun.1,
+            last: after_all - before_last,
+            keys: [watch.counted[0], watch.counted[1]],
         }
     })
 }
@@ -310,6 +342,16 @@ impl Server {
 
     fn ask(&self, words: &[&str]) -> String {
         redis::from_redis_value(self.try_ask(words).unwrap()).unwrap()
+    }
+
+    /// CPU time that it has used, in s.
+    fn cpu(&self) -> f64 {
+        let text = self.ask(&["INFO", "cpu"]);
+        let of = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|number| number.trim().parse::<f64>().ok()).unwrap_or(0.0)
+        };
+        of("used_cpu_user:") + of("used_cpu_sys:")
     }
 
     fn keys(&self) -> usize {

@@ -206,6 +206,8 @@ pub struct Link {
     keys: [String; 8],
     identity: String,
     id: String,
+    /// The last entry of the offers that the last claim has seen.
+    offered: String,
     scripts: Scripts,
 }
 
@@ -231,6 +233,7 @@ impl Link {
             ],
             identity: identity.to_owned(),
             id: id.to_owned(),
+            offered: "$".to_owned(),
             scripts: Scripts {
                 attach: script!("attach.lua"),
                 push: script!("push.lua"),
@@ -347,6 +350,7 @@ impl Link {
         let reply = self.call(|scripts| &scripts.claim, &args)?;
         let mut words = reply.into_iter();
         let status = words.next().unwrap_or_default();
+        self.offered = words.next().unwrap_or_else(|| "$".to_owned());
         let mut claimed = Vec::new();
         while let (Some(id), Some(entry), Some(task)) = (words.next(), words.next(), words.next()) {
             let id = number(Some(&id))?;
@@ -454,7 +458,7 @@ impl Link {
         self.call(|scripts| &scripts.finish, &args).map(drop)
     }
 
-    /// Waits until a task is offered, at most `patience` (below [`PATIENCE`]).
+    /// Waits until a task is offered that the last claim has not seen, at most `patience` (below [`PATIENCE`]).
     ///
     /// # Errors
     /// See [`LinkError`].
@@ -468,7 +472,7 @@ impl Link {
         let _: Value = command
             .arg("STREAMS")
             .arg(&self.keys[2])
-            .arg("$")
+            .arg(&self.offered)
             .query(&mut self.connection)?;
         Ok(())
     }

@@ -24,8 +24,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LAST_WAIT: Duration = Duration::from_secs(10);
 /// How long a session waits at its end for the copy to be complete.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// How often results are asked for while tasks are with workers.
+/// How often results are asked for while tasks are with workers, and how often when some came a moment ago.
 const POLL: Duration = Duration::from_millis(5);
+const POLL_SOON: Duration = Duration::from_millis(1);
 /// How often the coordinator shows that it is alive and looks for workers.
 const BEAT: Duration = Duration::from_millis(250);
 /// After so long without one, a coordinator is taken for dead.
@@ -258,6 +259,8 @@ struct Courier {
     audit_at: Instant,
     renew_at: Instant,
     empty_grant_at: Instant,
+    /// When the last result came in.
+    received_at: Instant,
     farewell: Option<(Status, Vec<(&'static str, String)>, Sender<Option<String>>)>,
 }
 
@@ -288,6 +291,7 @@ impl Courier {
             audit_at: now,
             renew_at: now,
             empty_grant_at: now,
+            received_at: now,
             farewell: None,
         }
     }
@@ -365,12 +369,15 @@ impl Courier {
     }
 
     fn run(mut self, orders: &Receiver<Order>) {
+        let mut cycled_at = Instant::now();
         loop {
             let now = Instant::now();
             let pause = if self.link.is_none() {
                 self.retry_at.saturating_duration_since(now).min(LAST_WAIT)
             } else if self.open.is_empty() {
                 self.beat_at.saturating_duration_since(now)
+            } else if self.received_at.elapsed() < BEAT {
+                POLL_SOON
             } else {
                 POLL
             };
@@ -379,10 +386,15 @@ impl Courier {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            // Trials can come faster than a call is worth: those of a moment go together.
+            if self.link.is_some() && self.farewell.is_none() {
+                thread::sleep(POLL_SOON.saturating_sub(cycled_at.elapsed()));
+            }
             while let Ok(order) = orders.try_recv() {
                 self.take(order);
             }
             let worked = self.cycle();
+            cycled_at = Instant::now();
             if let Some((status, figures, reply)) = self.farewell.take() {
                 let _ = reply.send(self.leave(status, &figures, worked));
                 return;
@@ -543,6 +555,9 @@ impl Courier {
             let _ = self.events.send(Event::Workers(self.workers));
         }
         let all = collected.received.len() < 256;
+        if !collected.received.is_empty() {
+            self.received_at = now;
+        }
         for received in collected.received {
             self.pass_on(received);
         }

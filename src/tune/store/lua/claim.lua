@@ -1,11 +1,12 @@
 -- Takes up to so many tasks, each with a lease: first those whose lease has ended, then new ones. A task on which as many
 -- workers were lost as the session allows is given up instead. ARGV: identity, worker, count, lease ms, heartbeat ms (0:
--- the coordinator, which has a heartbeat of its own). Gives: gone | ok, status, then id, entry and task of each.
+-- the coordinator, which has a heartbeat of its own). Gives: gone | ok, status, the last entry that was ever offered, then
+-- id, entry and task of each.
 if not known() then
     return { 'gone' }
 end
 if over() then
-    return { 'ok', 'done' }
+    return { 'ok', 'done', '$' }
 end
 make_group()
 local now = clock()
@@ -18,7 +19,13 @@ local status = redis.call('HGET', session, 'status')
 if status == 'running' and tonumber(redis.call('HGET', session, 'coordinator_until') or '0') < now then
     status = 'waiting'
 end
-local out = { 'ok', status }
+local out = { 'ok', status, '$' }
+local about = redis.call('XINFO', 'STREAM', tasks)
+for i = 1, #about, 2 do
+    if about[i] == 'last-generated-id' then
+        out[3] = about[i + 1]
+    end
+end
 local attempts = tonumber(redis.call('HGET', session, 'attempts') or '3')
 local taken = 0
 local held = redis.call('HGETALL', leases)

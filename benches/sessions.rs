@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Evaluation is a closed form that costs nothing and makes records of a real session's size, so what is measured is all
-//! the rest (workers have eight threads, so that eight tasks are on their way): proposing (random), the log with its checksums, and what goes through Redis (Debian's `redis-server`, append-only file
-//! on, on the loopback). A session ends when its last trial is in the log *and*, with Redis, in its copy there.
+//! the rest: proposing (random), the log with its checksums, and what goes through Redis (Debian's `redis-server`, append-only
+//! file on, on the loopback). Workers have eight threads, so that eight tasks are on their way. A session ends when its last trial is in the log *and*, with Redis, in its copy there.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -38,13 +38,17 @@ fn main() {
     };
     let bytes = to_line(&evaluate(&first)).unwrap().len();
     println!(
-        "{trials} trials a session, a line of the log {bytes} bytes; trials a second, whole session; the first and"
+        "{trials} trials a session, a line of the log {bytes} bytes. By the clock, whole session; CPU time of a trial in"
     );
-    println!("the last 1,000 trials in ms; keys of the session while it runs, after 1,000 trials and near its end");
-    println!();
     println!(
-        "{:<44} {:>9} {:>8} {:>8} {:>6} {:>6}",
-        "", "trials/s", "first", "last", "keys", "keys"
+        "this process (coordinator and workers) and in Redis; CPU time of each of the first and of the last 1,000 trials"
+    );
+    println!("in this process; keys in Redis after 1,000 trials and near the end");
+    println!();
+    let us = "CPU us";
+    println!(
+        "{:<44} {:>9} {:>8} {:>8} {:>8} {:>8} {:>5} {:>5}",
+        "", "trials/s", us, "Redis us", "first", "last", "keys", "keys"
     );
     for batch in [4, 64] {
         let file = measured(trials, batch, 1, None, 0);

@@ -10,6 +10,7 @@ mod process;
 mod samples;
 mod server;
 mod sessions;
+mod verdict;
 mod workers;
 
 use std::path::Path;

@@ -261,9 +261,11 @@ impl Gp {
     /// The point that a model would try next; `None` when none can say.
     fn model_based(&mut self, view: &View<'_>, all: &Results<'_>) -> Option<Vec<f64>> {
         let mut rng = view.rng();
+        // What is out takes the improvement from where it is: too soon to say that nothing is left there.
+        let settled = view.tried.iter().all(|tried| tried.state != State::Pending);
         if self.pits.is_empty() || view.tried.len().is_multiple_of(WHOLE_EVERY) {
             let (point, score) = self.look(view, Part::Whole, all, &mut rng)?;
-            if score > CONVERGED || !self.pits.is_empty() {
+            if score > CONVERGED || !self.pits.is_empty() || !settled {
                 return Some(point);
             }
             self.close(Part::Whole, all);
@@ -273,7 +275,7 @@ impl Gp {
             return None;
         }
         let (point, score) = self.look(view, Part::Outside, &outside, &mut rng)?;
-        if score < CONVERGED {
+        if score < CONVERGED && settled {
             self.close(Part::Outside, &outside);
         }
         Some(point)

@@ -428,7 +428,8 @@ fn failed_and_pruned_trials_are_learnt_from() {
 
 #[test]
 fn strange_values_do_not_stop_it() {
-    let strange: [&dyn Fn(u64, &Params) -> f64; 5] = [
+    type Told<'a> = &'a dyn Fn(u64, &Params) -> f64;
+    let strange: [Told; 5] = [
         &|_, _| 3.0,
         &|id, _| if id % 2 == 0 { 1e300 } else { -1e300 },
         &|id, params| if id % 7 == 3 { f64::MAX } else { loss(params) },

@@ -42,6 +42,9 @@ pub fn go_on(common: &Common, args: &Args, id: &str, address: Option<&Address>) 
     if args.recheck != 3 {
         add("--recheck", &args.recheck.to_string());
     }
+    if args.no_plots {
+        command += " --no-plots";
+    }
     match address {
         Some(address) if hidden && args.store.is_some() => {
             let address = address.plain();

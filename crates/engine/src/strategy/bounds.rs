@@ -44,7 +44,7 @@ pub(crate) struct Range {
 pub(crate) struct Closing {
     /// Best prices of A and B to close at.
     pub(crate) best: (f64, f64),
-    /// No worse prices of A and B than these are walked to; `None` when that is not known.
+    /// No worse prices of A and B than these are walked to; `None` when what is held cannot be closed by its price at all.
     pub(crate) worst: Option<(f64, f64)>,
     /// Units of A's quote currency per unit of B's.
     pub(crate) fx: Range,
@@ -131,7 +131,7 @@ impl Route {
         });
         profits
             || strategy.stop.is_some_and(|limit| {
-                closing.worst.is_none_or(|worst| {
+                closing.worst.is_some_and(|worst| {
                     let worst = mark(worst, closing.fx.low).min(mark(worst, closing.fx.high));
                     worst <= limit.raw().saturating_neg().saturating_add(1)
                 })

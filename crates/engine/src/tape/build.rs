@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::depth::Depths;
 use super::fair::Fairs;
 use super::lane::LaneWriter;
 use super::logs::{RateLog, TopLog};
@@ -148,6 +149,7 @@ pub(super) fn build(sources: Vec<(Target, Vec<Arc<Chunk>>)>, config: &EngineConf
         fundings,
         marks,
         fairs: Fairs::default(),
+        depths: Depths::default(),
         span,
     })
 }

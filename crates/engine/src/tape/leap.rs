@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::depth::{Ask, Depth};
 use super::fair::Track;
 use super::lane::{BLOCK, Lane};
 use super::logs::{gallop, levels, mid};
@@ -16,7 +17,7 @@ use crate::records::{Direction, Recorder};
 use crate::replay::{Ahead, ReplayError, Streams, take};
 use crate::sim::Sim;
 use crate::spread::{FillModel, Tops};
-use crate::strategy::{Bounds, Closing, Range};
+use crate::strategy::{Bounds, Closing, Range, Route};
 use crate::units::{FxRate, TimestampNs};
 
 /// What came of the wish to leap.
@@ -43,6 +44,7 @@ pub(super) struct Leaper<'t> {
     /// Per lane, its first decision that has not been passed.
     at: Vec<usize>,
     tracks: Vec<Option<(i64, Arc<Track>)>>,
+    depths: Vec<Option<(Ask, Arc<Depth>)>>,
     /// Per lane, from which decision on (a block's first) the fair premium is the track's.
     joined: Vec<Option<usize>>,
     awake: usize,
@@ -61,6 +63,7 @@ impl<'t> Leaper<'t> {
         Leaper {
             at: vec![0; tape.lanes.len()],
             tracks: vec![None; tape.lanes.len()],
+            depths: vec![None; tape.lanes.len()],
             joined: vec![None; tape.lanes.len()],
             awake: 0,
             funding: 0,
@@ -215,15 +218,15 @@ impl<'t> Leaper<'t> {
     }
 
     /// The first decision in a stretch at which an open pair may reach its take-profit or its stop.
-    fn stop_closing(&self, index: usize, engine: &Engine, from: usize, to: usize) -> usize {
+    fn stop_closing(&mut self, index: usize, engine: &Engine, from: usize, to: usize) -> usize {
+        if from >= to {
+            return to;
+        }
         let lane = &self.tape.lanes[index];
         let route = &engine.routes()[index];
         let strategy = &route.config().strategy;
         let sells = route.direction() == Direction::SellA;
-        let walks_to_stop = strategy.stop.is_some() && strategy.pricing == FillModel::Walk;
-        if walks_to_stop {
-            return from;
-        }
+        let depth = (strategy.stop.is_some() && strategy.pricing == FillModel::Walk).then(|| self.depth(index, route));
         let mut tops = self.tops_of(index, engine);
         let mut at = from;
         while at < to {
@@ -239,7 +242,7 @@ impl<'t> Leaper<'t> {
                 };
                 let closing = Closing {
                     best,
-                    worst: Some(worst),
+                    worst: depth.as_ref().map_or(Some(worst), |depth| depth.block(block)),
                     fx: ranges.fx,
                 };
                 if route.may_close(&closing) {
@@ -250,7 +253,7 @@ impl<'t> Leaper<'t> {
                         let (best, fx) = tops.closing(route.direction());
                         let closing = Closing {
                             best,
-                            worst: Some(best),
+                            worst: depth.as_ref().map_or(Some(best), |depth| depth.at(at)),
                             fx: Range { low: fx, high: fx },
                         };
                         if route.may_close(&closing) {
@@ -262,6 +265,20 @@ impl<'t> Leaper<'t> {
             at = end;
         }
         to
+    }
+
+    /// What closing the pair that a route holds walks to.
+    fn depth(&mut self, index: usize, route: &Route) -> Arc<Depth> {
+        let ask = Ask::new(index, route.direction(), route.held());
+        if let Some((of, depth)) = &self.depths[index]
+            && *of == ask
+        {
+            return Arc::clone(depth);
+        }
+        let legs = (route.config().a, route.config().b);
+        let depth = self.tape.depths.get(self.tape, legs, &ask);
+        self.depths[index] = Some((ask, Arc::clone(&depth)));
+        depth
     }
 
     /// Best prices and rate of a lane's route by time, for times that do not go back.
@@ -502,7 +519,10 @@ impl<'t> Leaper<'t> {
             } else {
                 &here
             };
-            forward(tape, &own, from, &goals, engine, id);
+            let book = engine.book_mut(id);
+            tape.each_of(&own, from, &goals, |header, event| {
+                book.apply(header.ts_event, header.ts_recv, event);
+            });
             let newest = own.iter().zip(&goals).filter_map(|(&stream, &goal)| {
                 let header = tape.reels[stream].header(goal.checked_sub(1)?)?;
                 Some((header.ts_recv, stream, header.ts_recv.since(header.ts_event)))
@@ -568,30 +588,5 @@ fn feed(
         if lane.is_priced(at) {
             fair.observe(lane.ts[at], lane.premium(at));
         }
-    }
-}
-
-/// Applies the messages of an instrument's streams between two places, as they were received.
-fn forward(tape: &Tape, own: &[usize], from: &[usize], to: &[usize], engine: &mut Engine, id: InstrumentId) {
-    let book = engine.book_mut(id);
-    if let ([stream], [from], [to]) = (own, from, to) {
-        tape.reels[*stream].each(*from, *to, |header, event| {
-            book.apply(header.ts_event, header.ts_recv, event);
-            true
-        });
-        return;
-    }
-    let mut at = from.to_vec();
-    loop {
-        let next = (0..own.len()).filter(|&slot| at[slot] < to[slot]).min_by_key(|&slot| {
-            let header = tape.reels[own[slot]].header(at[slot]);
-            (header.map_or(TimestampNs::MAX, |header| header.ts_recv), slot)
-        });
-        let Some(slot) = next else { return };
-        tape.reels[own[slot]].each(at[slot], at[slot] + 1, |header, event| {
-            book.apply(header.ts_event, header.ts_recv, event);
-            true
-        });
-        at[slot] += 1;
     }
 }

@@ -9,12 +9,13 @@
 //!
 //! What always holds: [`replay_tape`] gives what [`crate::replay::replay`] gives over the same streams: the same rows in the
 //! same order, the same counts, the same digest. A tape is read-only and shared by threads; what it keeps for later trials
-//! (fair premiums of a half-life) is a function of the tape alone, so no trial can be told from it which others ran before.
+//! (fair premiums of a half-life, walked prices of a size) is a function of the tape alone, so no trial can be told from it which others ran before.
 //!
 //! It is no shortcut for what a trial does while it trades, and none for streams from disk: a tape is in memory, with its
 //! streams.
 
 mod build;
+mod depth;
 mod fair;
 mod lane;
 mod leap;
@@ -24,13 +25,14 @@ mod reel;
 use std::sync::Arc;
 
 use crate::engine::{Class, Engine, EngineConfig, FxConfig, FxState, Target};
-use crate::event::Chunk;
+use crate::event::{Chunk, EventKind, Header};
 use crate::instrument::{CurrencyId, InstrumentId};
 use crate::records::Recorder;
 use crate::replay::{Outcome, ReplayError, Streams, Turned, Turns, finish};
 use crate::sim::{Sim, SimConfig};
 use crate::units::{Price, TimestampNs};
 
+use depth::Depths;
 use fair::Fairs;
 use lane::Lane;
 use leap::{Leap, Leaper};
@@ -55,6 +57,7 @@ pub struct Tape {
     /// Books to start from, per instrument.
     marks: Vec<Vec<Mark>>,
     fairs: Fairs,
+    depths: Depths,
     span: Option<(TimestampNs, TimestampNs)>,
     totals: (u64, u64),
 }
@@ -131,6 +134,36 @@ impl Tape {
         let marks: usize = self.marks.iter().flatten().map(Mark::bytes).sum();
         let fundings = self.fundings.len() * size_of::<Funding>();
         times + stops + lanes + tops + self.rates.bytes() + marks + fundings
+    }
+
+    /// The streams of an instrument, in their order.
+    fn streams_of(&self, id: InstrumentId) -> Vec<usize> {
+        let own = |&stream: &usize| self.reels[stream].target() == Target::Instrument(id);
+        (0..self.reels.len()).filter(own).collect()
+    }
+
+    /// The messages of some streams of one instrument between two places, as they were received.
+    fn each_of(&self, own: &[usize], from: &[usize], to: &[usize], mut each: impl FnMut(&Header, &EventKind<'_>)) {
+        if let ([stream], [from], [to]) = (own, from, to) {
+            self.reels[*stream].each(*from, *to, |header, event| {
+                each(header, event);
+                true
+            });
+            return;
+        }
+        let mut at = from.to_vec();
+        loop {
+            let next = (0..own.len()).filter(|&slot| at[slot] < to[slot]).min_by_key(|&slot| {
+                let header = self.reels[own[slot]].header(at[slot]);
+                (header.map_or(TimestampNs::MAX, |header| header.ts_recv), slot)
+            });
+            let Some(slot) = next else { return };
+            self.reels[own[slot]].each(at[slot], at[slot] + 1, |header, event| {
+                each(header, event);
+                true
+            });
+            at[slot] += 1;
+        }
     }
 }
 

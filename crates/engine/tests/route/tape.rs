@@ -8,8 +8,9 @@ use crossbook_engine::engine::{Engine, FxSource, Target};
 use crossbook_engine::event::{Chunk, EventKind, FeedStatus, Level};
 use crossbook_engine::instrument::{InstrumentId, Side};
 use crossbook_engine::replay::{ChunkSource, InMemory, Outcome, ReplayError, Streams, replay};
+use crossbook_engine::risk::Limits;
 use crossbook_engine::sim::Sim;
-use crossbook_engine::spread::FairModel;
+use crossbook_engine::spread::{FairModel, FillModel};
 use crossbook_engine::strategy::Size;
 use crossbook_engine::tape::{Tape, replay_tape};
 use crossbook_engine::units::{FxRate, Price, Qty, TimestampNs};
@@ -134,18 +135,23 @@ proptest! {
 }
 
 /// A calm market of many messages: a book that wanders, mostly by differences, with quiet stretches, gaps and outages now and
-/// then. `unit` is a hundredth of a per cent of the middle.
-fn calm(dice: &mut Dice, middle: i64, messages: i64) -> crate::dsl::Tape {
+/// then. `unit` is a hundredth of a per cent of the middle. Thin books hold few and uneven levels.
+fn calm(dice: &mut Dice, middle: i64, messages: i64, thin: bool) -> crate::dsl::Tape {
     let unit = middle / 10_000;
     let (mut event, mut recv, mut offset) = (0i64, 0i64, 0i64);
     let mut out = tape(0);
-    let depth = 1 + dice.below(8);
+    let depth = 1 + dice.below(if thin { 4 } else { 8 });
+    let quantities = if thin {
+        [3_000_000, 30_000_000, 110_000_000]
+    } else {
+        [20_000_000, 100_000_000, 700_000_000]
+    };
     let mut fresh = true;
     for number in 0..messages {
         event += dice.below(20) * MS / 4 + if dice.below(400) == 0 { dice.below(3000) * MS } else { 0 };
         recv = recv.max(event + dice.below(12) * MS / 3);
         offset += (dice.below(9) - 4) * dice.below(2) - offset.signum() * i64::from(dice.below(12) == 0);
-        let quantity = |dice: &mut Dice| Qty::from_raw(dice.of(&[20_000_000, 100_000_000, 700_000_000])).unwrap();
+        let quantity = |dice: &mut Dice| Qty::from_raw(dice.of(&quantities)).unwrap();
         let bid = middle + offset * unit / 2;
         let level = |dice: &mut Dice, price: i64| Level {
             price: Price::from_raw(price).unwrap(),
@@ -200,13 +206,16 @@ fn calm(dice: &mut Dice, middle: i64, messages: i64) -> crate::dsl::Tape {
 }
 
 /// The settings of [`world`] over long calm markets of up to four instruments and three routes.
-fn long_world(seed: u64) -> World {
+fn long_world(seed: u64, thin: bool) -> World {
     let mut dice = Dice(!seed);
     let dice = &mut dice;
     let mut world = world(seed, Reason::Plain);
     let messages = 500 + dice.below(1500);
     let (krw, usdt) = (10_000_000_000_000, 10_000_000_000);
-    world.tapes = vec![(A, calm(dice, krw, messages)), (B, calm(dice, usdt, messages))];
+    world.tapes = vec![
+        (A, calm(dice, krw, messages, thin)),
+        (B, calm(dice, usdt, messages, thin)),
+    ];
     let config = &mut world.config;
     // The rate's own market, and the coin against USDT at home.
     config.instruments.push(instrument(HOME, "KRW-USDT", USDT, KRW, "0.01"));
@@ -253,15 +262,15 @@ fn long_world(seed: u64) -> World {
     if dice.coin() {
         let id = Target::Instrument(InstrumentId(2));
         let messages = messages / (1 + dice.below(4));
-        world.tapes.push((id, calm(dice, 100_000_000_000, messages)));
+        world.tapes.push((id, calm(dice, 100_000_000_000, messages, thin)));
     }
     if dice.coin() {
         let id = Target::Instrument(InstrumentId(3));
-        world.tapes.push((id, calm(dice, usdt, messages)));
+        world.tapes.push((id, calm(dice, usdt, messages, thin)));
     }
     if dice.below(4) == 0 {
         // A second stream of the same book.
-        world.tapes.push((A, calm(dice, krw, 1 + messages / 10)));
+        world.tapes.push((A, calm(dice, krw, 1 + messages / 10, thin)));
     }
     let mut rates = tape(0);
     let mut t = 0;
@@ -286,7 +295,7 @@ fn long_world(seed: u64) -> World {
 fn long_markets_trade_and_leave_the_same_by_leaps() {
     let (mut trades, mut takes) = (0, 0);
     for seed in 0..u64::from(cases()) {
-        let world = long_world(seed);
+        let world = long_world(seed, false);
         check(&world, &format!("seed {seed}"));
         let ran = whole(&world, &sources(&world, 37));
         let lines = |of: &str| ran.0.iter().filter(|line| line.starts_with(of)).count();
@@ -297,5 +306,57 @@ fn long_markets_trade_and_leave_the_same_by_leaps() {
     assert!(
         trades > cases / 4 && takes > cases,
         "{trades} worlds trade, {takes} fills"
+    );
+}
+
+/// Long markets of thin books in which pairs are stopped at prices that are walked to, or cannot be since the books do not
+/// hold them.
+fn stop_world(seed: u64) -> World {
+    let mut world = long_world(seed, true);
+    let mut dice = Dice(seed.rotate_left(17) ^ 0x5709);
+    let dice = &mut dice;
+    for (venue, currency, text) in [
+        (HOME, BTC, "50"),
+        (HOME, KRW, "100000000"),
+        (AWAY, BTC, "50"),
+        (AWAY, USDT, "100000"),
+    ] {
+        world = world.balance(venue, currency, text);
+    }
+    world.fill_model = FillModel::Walk;
+    let config = &mut world.config;
+    config.limits = Limits::default();
+    config.limits.venue.max_book_age_ns = 60_000 * MS;
+    config.fx.max_age_ns = 600_000 * MS;
+    for route in &mut config.routes {
+        let strategy = &mut route.strategy;
+        strategy.pricing = FillModel::Walk;
+        strategy.size = Size::Quantity(qty(dice.of(&["0.2", "0.5", "1", "1.3", "2", "4"])));
+        strategy.entry = bps(dice.of(&[-4.0, 0.0, 2.0, 6.0]));
+        strategy.exit = bps(dice.of(&[-40.0, -20.0, -10.0, 0.0]));
+        strategy.take_profit = dice.of(&[None, None, Some(bps(10.0))]);
+        strategy.stop = Some(bps(dice.of(&[1.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0])));
+        strategy.max_hold_ns = dice.of(&[None, None, Some(5_000 * MS)]);
+        (strategy.sell_a, strategy.buy_a) = dice.of(&[(true, true), (true, false), (false, true)]);
+    }
+    world
+}
+
+#[test]
+fn pairs_are_stopped_at_walked_prices_alike_by_leaps() {
+    let (mut stopped, mut stops) = (0, 0);
+    for seed in 0..u64::from(cases()) {
+        let world = stop_world(seed);
+        check(&world, &format!("seed {seed}"));
+        let ran = whole(&world, &sources(&world, 37));
+        let lines = ran.0.iter().filter(|line| line.starts_with("RoundTrip"));
+        let count = lines.filter(|line| line.contains("reason: Stop")).count();
+        stopped += usize::from(count > 0);
+        stops += count;
+    }
+    let cases = cases() as usize;
+    assert!(
+        stopped > cases / 4 && stops > cases,
+        "{stops} stops in {stopped} worlds"
     );
 }

@@ -18,7 +18,7 @@ use crate::replay::{Ahead, ReplayError, Streams, take};
 use crate::sim::Sim;
 use crate::spread::{FillModel, Tops};
 use crate::strategy::{Bounds, Closing, Range, Route};
-use crate::units::{FxRate, TimestampNs};
+use crate::units::{FxRate, Price, TimestampNs};
 
 /// What came of the wish to leap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -350,7 +350,9 @@ impl<'t> Leaper<'t> {
                         (*to, halted) = (instant, true);
                         break;
                     }
-                    marked += 1;
+                    // The same mids and rate would give the same mark.
+                    let next = self.next_change();
+                    marked = gallop(&tape.awake, marked + 1, |&instant| instant < next);
                 }
             }
             let until = next.min(*to);
@@ -422,20 +424,27 @@ impl<'t> Leaper<'t> {
         };
         let lane = &self.tape.lanes[index];
         let begin = |ts: TimestampNs| TimestampNs(ts.0 - ts.0.rem_euclid(window_ns));
-        // The newest window, and the one before it: what came earlier is forgotten.
-        let mut first = to;
-        for _ in 0..2 {
-            if first > from {
-                first = from.max(lane.ts[..first].partition_point(|&ts| ts < begin(lane.ts[first - 1])));
-            }
-        }
+        // The newest window, and the one before it: what came earlier is forgotten. Of each only the extremes count.
+        let first = |end: usize| from.max(lane.ts[..end].partition_point(|&ts| ts < begin(lane.ts[end - 1])));
+        let newest = first(to);
+        let earlier = if newest > from { first(newest) } else { newest };
         let instrument = engine.routes()[index].config().a;
         let log = &self.tape.tops[instrument.index()];
         let mut changes = 0;
-        for &ts in &lane.ts[first..to] {
-            changes = log.until(ts, changes);
-            if let Some(mid) = mid(log.after(changes)) {
-                engine.pass_mid(RouteId(index as u16), ts, mid);
+        for (first, end) in [(earlier, newest), (newest, to)] {
+            if first == end {
+                continue;
+            }
+            let last = lane.ts[end - 1];
+            // Every change of the best prices is a decision.
+            changes = log.until(lane.ts[first], changes);
+            let until = log.until(last, changes);
+            let mids = (changes..=until).filter_map(|changes| mid(log.after(changes)));
+            let extremes = mids.fold(None, |extremes: Option<(Price, Price)>, mid| {
+                Some(extremes.map_or((mid, mid), |(low, high)| (low.min(mid), high.max(mid))))
+            });
+            for mid in extremes.into_iter().flat_map(|(low, high)| [low, high]) {
+                engine.pass_mid(RouteId(index as u16), last, mid);
             }
         }
     }
@@ -454,6 +463,14 @@ impl<'t> Leaper<'t> {
                 engine.pass_valued(InstrumentId(index as u16), mid);
             }
         }
+    }
+
+    /// When a best price or the rate changes next after what was last looked at.
+    fn next_change(&self) -> TimestampNs {
+        let tops = self.tape.tops.iter().zip(&self.tops);
+        let next = tops.map(|(log, &changes)| log.next(changes)).min();
+        let rate = self.tape.rates.next(self.rate);
+        next.map_or(rate, |next| next.min(rate))
     }
 
     /// Marks the result at an instant; `false` when that would halt.

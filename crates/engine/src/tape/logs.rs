@@ -43,6 +43,12 @@ impl TopLog {
         gallop(&self.ts, from, |&change| change <= ts)
     }
 
+    /// When the change after so many is; the end of time behind the last.
+    #[inline]
+    pub(super) fn next(&self, changes: usize) -> TimestampNs {
+        self.ts.get(changes).copied().unwrap_or(TimestampNs::MAX)
+    }
+
     /// The prices after so many changes.
     #[inline]
     pub(super) fn after(&self, changes: usize) -> [i64; 2] {
@@ -76,6 +82,12 @@ impl RateLog {
     #[inline]
     pub(super) fn until(&self, ts: TimestampNs, from: usize) -> usize {
         gallop(&self.ts, from, |&change| change <= ts)
+    }
+
+    /// When the change after so many is; the end of time behind the last.
+    #[inline]
+    pub(super) fn next(&self, changes: usize) -> TimestampNs {
+        self.ts.get(changes).copied().unwrap_or(TimestampNs::MAX)
     }
 
     /// What stood after so many changes; `None` before the first.

@@ -7,13 +7,14 @@ use proptest::prelude::*;
 use crossbook_engine::engine::{Engine, FxSource, Target};
 use crossbook_engine::event::{Chunk, EventKind, FeedStatus, Level};
 use crossbook_engine::instrument::{InstrumentId, Side};
+use crossbook_engine::order::Leg;
 use crossbook_engine::replay::{ChunkSource, InMemory, Outcome, ReplayError, Streams, replay};
 use crossbook_engine::risk::Limits;
 use crossbook_engine::sim::Sim;
 use crossbook_engine::spread::{FairModel, FillModel};
 use crossbook_engine::strategy::Size;
 use crossbook_engine::tape::{Tape, replay_tape};
-use crossbook_engine::units::{FxRate, Price, Qty, TimestampNs};
+use crossbook_engine::units::{Amount, FxRate, Price, Qty, TimestampNs};
 
 use crate::attribution::cases;
 use crate::chaos::{Dice, Reason, world};
@@ -328,6 +329,13 @@ fn stop_world(seed: u64) -> World {
     config.limits = Limits::default();
     config.limits.venue.max_book_age_ns = 60_000 * MS;
     config.fx.max_age_ns = 600_000 * MS;
+    if dice.coin() {
+        config.fx.source = FxSource::Constant(rate("1000"));
+    }
+    config.routes.truncate(1 + dice.below(2) as usize);
+    for instrument in &mut config.instruments {
+        (instrument.min_qty, instrument.min_notional) = (Qty::ZERO, Amount::ZERO);
+    }
     for route in &mut config.routes {
         let strategy = &mut route.strategy;
         strategy.pricing = FillModel::Walk;
@@ -335,8 +343,9 @@ fn stop_world(seed: u64) -> World {
         strategy.entry = bps(dice.of(&[-4.0, 0.0, 2.0, 6.0]));
         strategy.exit = bps(dice.of(&[-40.0, -20.0, -10.0, 0.0]));
         strategy.take_profit = dice.of(&[None, None, Some(bps(10.0))]);
-        strategy.stop = Some(bps(dice.of(&[1.0, 5.0, 10.0, 15.0, 20.0, 30.0, 50.0])));
+        strategy.stop = Some(bps(dice.of(&[1.0, 4.0, 8.0, 12.0, 20.0, 30.0])));
         strategy.max_hold_ns = dice.of(&[None, None, Some(5_000 * MS)]);
+        strategy.maker = dice.of(&[None, None, None, Some(Leg::A)]);
         (strategy.sell_a, strategy.buy_a) = dice.of(&[(true, true), (true, false), (false, true)]);
     }
     world

@@ -1,6 +1,7 @@
 # make demo    replay the bundled scenario and draw its PnL; a small tuning session with its report
 # make test    everything that must hold before a change lands
 # make no-edge what strategies earn on 200 markets without an edge, and on 200 with one (docs/model.md)
+# make luck    tuning sessions on 100 markets without an edge, and on 100 with one (docs/tuning-guards.md)
 # make bench   criterion benches of the hot paths
 # make fmt     format the sources
 # make clean   remove build output and what `make demo` left
@@ -15,7 +16,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CROSSBOOK := $(TARGET)/release/crossbook
 RUNS := runs
 
-.PHONY: help demo test no-edge bench fmt clean tools
+.PHONY: help demo test no-edge luck bench fmt clean tools
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -42,6 +43,11 @@ test: tools
 # Release only for its speed: the figures are the same in debug.
 no-edge: tools
 	CROSSBOOK_SEEDS=$${CROSSBOOK_SEEDS:-200} cargo test --release --test it -- no_edge:: --nocapture
+
+luck: tools
+	cargo build --release --bin crossbook
+	CROSSBOOK_BIN=$(abspath $(CROSSBOOK)) CROSSBOOK_SEEDS=$${CROSSBOOK_SEEDS:-100} \
+		cargo test --test it -- tune::luck:: --nocapture
 
 bench: tools
 	cargo bench --workspace

@@ -4,6 +4,7 @@ mod deploy;
 mod evaluate;
 mod export;
 mod kills;
+mod luck;
 mod outage;
 mod pictures;
 mod process;

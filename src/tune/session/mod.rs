@@ -29,7 +29,7 @@ use thiserror::Error;
 use super::log::{self, LogError};
 use super::store::{Event, Status, Store};
 use super::trial::{Record, Rung, State, Task};
-use pool::{Pool, Step};
+use pool::Pool;
 
 pub use pool::{answers, checked};
 
@@ -326,7 +326,7 @@ impl Running<'_, '_, '_> {
             let mut finished: BTreeMap<u64, Record> = BTreeMap::new();
             for task in &tasks {
                 let earlier = *fold.seen.entry(key(&task.params)).or_insert(task.id);
-                if let Some(record) = self.from_log(task)? {
+                if let Some(record) = self.take_logged(task)? {
                     finished.insert(task.id, record);
                 } else if earlier != task.id {
                     repeats.insert(task.id, (task.clone(), earlier));
@@ -362,12 +362,10 @@ impl Running<'_, '_, '_> {
                 if next == end {
                     break;
                 }
-                match self.pool.next(&self.table, self.store, self.observer)? {
-                    Step::Finished(record) => {
-                        finished.insert(record.id, record);
-                    }
-                    Step::Interrupted => return Ok(Status::Paused),
-                }
+                let Some(record) = self.pool.next(&self.table, self.store, self.observer)? else {
+                    return Ok(Status::Paused);
+                };
+                finished.insert(record.id, record);
             }
             for id in first..end {
                 self.tell(fold, id)?;
@@ -401,7 +399,7 @@ impl Running<'_, '_, '_> {
             }
             let next = self.log.as_slice().first().map(|record| record.id);
             let (record, logged) = match next.and_then(|id| flight.get(&id)) {
-                Some(task) => (self.from_log(&task.clone())?, 1),
+                Some(task) => (self.take_logged(&task.clone())?, 1),
                 None if next.is_some() => {
                     let (id, why) = (next.unwrap_or(0), "was not on its way when it ended");
                     return Err(SessionError::Differs { id, why });
@@ -417,8 +415,8 @@ impl Running<'_, '_, '_> {
                         self.pool.submit(tasks, self.store, self.observer);
                     }
                     match self.pool.next(&self.table, self.store, self.observer)? {
-                        Step::Finished(record) => record,
-                        Step::Interrupted => return Ok(Status::Paused),
+                        Some(record) => record,
+                        None => return Ok(Status::Paused),
                     }
                 }
             };
@@ -433,7 +431,7 @@ impl Running<'_, '_, '_> {
     }
 
     fn repeat_at_once(&mut self, fold: &mut Fold, task: &Task, earlier: u64) -> Result<(), SessionError> {
-        let (record, logged) = match self.from_log(task)? {
+        let (record, logged) = match self.take_logged(task)? {
             Some(record) => (Some(record), 1),
             None => (self.table.get(earlier).map(|record| repeat(task, record)), 0),
         };
@@ -442,7 +440,7 @@ impl Running<'_, '_, '_> {
     }
 
     /// The log's record for a task, when that is the next one in it.
-    fn from_log(&mut self, task: &Task) -> Result<Option<Record>, SessionError> {
+    fn take_logged(&mut self, task: &Task) -> Result<Option<Record>, SessionError> {
         match self.log.as_slice().first() {
             None => Ok(None),
             Some(record) if pool::answers(task, record) => Ok(self.log.next()),

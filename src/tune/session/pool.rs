@@ -35,14 +35,6 @@ enum Place {
     Offered,
 }
 
-/// What [`Pool::next`] came to.
-pub enum Step {
-    /// A trial is evaluated.
-    Finished(Record),
-    /// Ctrl-C.
-    Interrupted,
-}
-
 pub struct Pool<'s, 'env> {
     scope: &'s ScopeFifo<'env>,
     evaluate: Evaluate<'env>,
@@ -130,7 +122,7 @@ impl<'s, 'env> Pool<'s, 'env> {
         }
     }
 
-    /// Waits for the next result.
+    /// Waits for the next result; `None` on Ctrl-C.
     ///
     /// # Errors
     /// When an evaluation panicked.
@@ -139,14 +131,14 @@ impl<'s, 'env> Pool<'s, 'env> {
         table: &Table,
         store: &mut dyn Store,
         observer: &mut dyn Observer,
-    ) -> Result<Step, SessionError> {
+    ) -> Result<Option<Record>, SessionError> {
         loop {
             if observer.interrupted() {
                 self.stop.store(true, Ordering::Relaxed);
-                return Ok(Step::Interrupted);
+                return Ok(None);
             }
             if let Some(record) = self.ready.pop_front() {
-                return Ok(Step::Finished(record));
+                return Ok(Some(record));
             }
             self.feed(store, observer);
             let event = match self.received.recv_timeout(GLANCE) {
@@ -154,7 +146,7 @@ impl<'s, 'env> Pool<'s, 'env> {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => continue,
             };
             if let Some(record) = self.heed(event, table, store, observer)? {
-                return Ok(Step::Finished(record));
+                return Ok(Some(record));
             }
         }
     }

@@ -143,11 +143,14 @@ pub fn fetch(address: &Address, id: &str) -> Result<Identity, StoreError> {
     }
 }
 
+/// How a session ends: its status, figures to keep with it, and whom to tell what is missing.
+type Farewell = (Status, Vec<(&'static str, String)>, Sender<Option<String>>);
+
 enum Order {
     Grown(Vec<u64>),
     Offer(Vec<(u64, String)>),
     Claim(usize),
-    Finish(Status, Vec<(&'static str, String)>, Sender<Option<String>>),
+    Finish(Farewell),
 }
 
 /// See the module.
@@ -208,7 +211,7 @@ impl Store for RedisStore {
     fn finish(&mut self, status: Status, figures: &[(&'static str, String)]) -> Result<Option<String>, LogError> {
         self.log.sync()?;
         let (reply, answer) = channel();
-        let _ = self.orders.send(Order::Finish(status, figures.to_vec(), reply));
+        let _ = self.orders.send(Order::Finish((status, figures.to_vec(), reply)));
         Ok(match answer.recv_timeout(FAREWELL) {
             Ok(missing) => missing,
             Err(_) => Some(format!("{} does not answer; its copy may lack trials", self.address)),
@@ -261,7 +264,7 @@ struct Courier {
     empty_grant_at: Instant,
     /// When the last result came in.
     received_at: Instant,
-    farewell: Option<(Status, Vec<(&'static str, String)>, Sender<Option<String>>)>,
+    farewell: Option<Farewell>,
 }
 
 impl Courier {
@@ -422,7 +425,7 @@ impl Courier {
                 self.open.extend(tasks);
             }
             Order::Claim(count) => self.wanted += count,
-            Order::Finish(status, figures, reply) => self.farewell = Some((status, figures, reply)),
+            Order::Finish(farewell) => self.farewell = Some(farewell),
         }
     }
 

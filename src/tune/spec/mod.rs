@@ -76,8 +76,17 @@ pub struct Sampler {
     #[serde(default)]
     pub seed: u64,
     /// Which sampler, with its options.
-    #[serde(flatten)]
+    #[serde(flatten, deserialize_with = "with_options")]
     pub config: SamplerConfig,
+}
+
+/// A sampler with its options; of an unknown key it is told what stands beside the options, too.
+fn with_options<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<SamplerConfig, D::Error> {
+    SamplerConfig::deserialize(deserializer).map_err(|error| {
+        serde::de::Error::custom(format_args!(
+            "{error} (every sampler has `kind`, `trials`, `batch` and `seed`)"
+        ))
+    })
 }
 
 fn default_batch() -> usize {

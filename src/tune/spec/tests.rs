@@ -44,7 +44,10 @@ fn wrong_files_are_refused_with_key_and_what_is_allowed() {
         ("sampler.trials=\"many\"", "trials"),
         ("sampler.batch=0", "sampler.batch: 1 to"),
         ("sampler.kind=\"genius\"", "genius"),
-        ("sampler.patience=3", "patience"),
+        (
+            "sampler.patience=3",
+            "(every sampler has `kind`, `trials`, `batch` and `seed`)",
+        ),
         ("name=\"../x\"", "name: letters"),
         ("nam=\"x\"", "unknown field `nam`"),
         ("scenarios=[]", "scenarios: at least one"),

@@ -83,11 +83,19 @@ impl Record {
     /// A record of a trial that has no result.
     pub fn failed(task: &Task, reason: String) -> Record {
         Record {
+            reason: Some(reason),
+            ..Record::empty(task, State::Failed)
+        }
+    }
+
+    /// A record without any figure.
+    pub fn empty(task: &Task, state: State) -> Record {
+        Record {
             id: task.id,
             fold: task.fold,
             params: task.params.clone(),
-            state: State::Failed,
-            reason: Some(reason),
+            state,
+            reason: None,
             same_as: None,
             value: None,
             rungs: Vec::new(),

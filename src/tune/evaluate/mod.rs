@@ -200,10 +200,7 @@ impl Evaluator {
                 format!("a bug: {}", words.unwrap_or_else(|| "panicked".to_owned()))
             }
         };
-        Record {
-            reason: Some(reason),
-            ..empty(task, State::Failed)
-        }
+        Record::failed(task, reason)
     }
 
     fn attempt(&self, task: &Task, method: Method) -> Result<Record, String> {
@@ -282,7 +279,7 @@ impl Evaluator {
             cases,
             train_periods: train.periods,
             test_periods: test.map_or(Vec::new(), |test| test.periods),
-            ..empty(task, State::Complete)
+            ..Record::empty(task, State::Complete)
         })
     }
 
@@ -311,7 +308,7 @@ impl Evaluator {
             rungs,
             train: Some(together.measures()),
             train_periods: together.periods,
-            ..empty(task, State::Pruned)
+            ..Record::empty(task, State::Pruned)
         }
     }
 
@@ -356,24 +353,6 @@ impl Evaluator {
         self.cases
             .iter()
             .position(|case| case.scenario == scenario && case.stress.is_none())
-    }
-}
-
-fn empty(task: &Task, state: State) -> Record {
-    Record {
-        id: task.id,
-        fold: task.fold,
-        params: task.params.clone(),
-        state,
-        reason: None,
-        same_as: None,
-        value: None,
-        rungs: Vec::new(),
-        train: None,
-        test: None,
-        cases: Vec::new(),
-        train_periods: Vec::new(),
-        test_periods: Vec::new(),
     }
 }
 

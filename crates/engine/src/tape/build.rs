@@ -102,7 +102,8 @@ pub(super) fn build(sources: Vec<(Target, Vec<Arc<Chunk>>)>, config: &EngineConf
         })?;
         for (index, seen) in seen.iter_mut().enumerate() {
             if std::mem::take(&mut seen.touched) {
-                seen.top.push(now, engine.book(InstrumentId(index as u16)).top().ok());
+                seen.top
+                    .push_top(now, engine.book(InstrumentId(index as u16)).top().ok());
             }
         }
         if engine.fx_state() != rate {

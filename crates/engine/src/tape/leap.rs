@@ -300,8 +300,8 @@ impl<'t> Leaper<'t> {
                 _ => engine.route_fx(id, rate),
             };
             known = Some((rate, fx));
-            let a = levels(tape.tops[a].after(changes_a))?;
-            let b = levels(tape.tops[b].after(changes_b))?;
+            let a = levels(tape.tops[a].prices(changes_a))?;
+            let b = levels(tape.tops[b].prices(changes_b))?;
             Some(Tops::new(a, b, fx))
         }
     }
@@ -439,7 +439,7 @@ impl<'t> Leaper<'t> {
             // Every change of the best prices is a decision.
             changes = log.until(lane.ts[first], changes);
             let until = log.until(last, changes);
-            let mids = (changes..=until).filter_map(|changes| mid(log.after(changes)));
+            let mids = (changes..=until).filter_map(|changes| mid(log.prices(changes)));
             let extremes = mids.fold(None, |extremes: Option<(Price, Price)>, mid| {
                 Some(extremes.map_or((mid, mid), |(low, high)| (low.min(mid), high.max(mid))))
             });
@@ -459,7 +459,7 @@ impl<'t> Leaper<'t> {
     fn value(&mut self, instant: TimestampNs, engine: &mut Engine) {
         for (index, log) in self.tape.tops.iter().enumerate() {
             self.tops[index] = log.until(instant, self.tops[index]);
-            if let Some(mid) = mid(log.after(self.tops[index])) {
+            if let Some(mid) = mid(log.prices(self.tops[index])) {
                 engine.pass_valued(InstrumentId(index as u16), mid);
             }
         }
@@ -489,7 +489,7 @@ impl<'t> Leaper<'t> {
         self.value(instant, engine);
         let rate = self.fx(instant).rate;
         let (tape, changes) = (self.tape, &self.tops);
-        let top = |id: InstrumentId| levels(tape.tops[id.index()].after(changes[id.index()]));
+        let top = |id: InstrumentId| levels(tape.tops[id.index()].prices(changes[id.index()]));
         engine.pass_sample(instant, rate, top, recorder)?;
         Ok(())
     }

@@ -25,6 +25,32 @@ fn reduced(x: f64) -> (f64, f64) {
     (r, f64::from_bits(shifted.to_bits().wrapping_add(1023) << 52))
 }
 
+/// One over the factorials of 0 to 11.
+const FACTORS: [f64; 12] = [
+    1.0,
+    1.0,
+    0.5,
+    1.0 / 6.0,
+    1.0 / 24.0,
+    1.0 / 120.0,
+    1.0 / 720.0,
+    1.0 / 5_040.0,
+    1.0 / 40_320.0,
+    1.0 / 362_880.0,
+    1.0 / 3_628_800.0,
+    1.0 / 39_916_800.0,
+];
+
+/// The Taylor series of `e^r` to this power, by Horner's rule.
+#[inline(always)]
+fn taylor<const POWER: usize>(r: f64) -> f64 {
+    let mut sum = FACTORS[POWER];
+    for power in (0..POWER).rev() {
+        sum = sum * r + FACTORS[power];
+    }
+    sum
+}
+
 /// `e^x` within 1e-14 of its value, for `x` clamped to [-700, 700].
 #[inline(always)]
 pub fn exp(x: f64) -> f64 {
@@ -32,23 +58,7 @@ pub fn exp(x: f64) -> f64 {
     let x = if x > EXP_BOUND { EXP_BOUND } else { x };
     let (r, scale) = reduced(x);
     // The Taylor series to the 11th power is good to 6e-15.
-    let mut sum = 1.0 / 39_916_800.0;
-    for factor in [
-        1.0 / 3_628_800.0,
-        1.0 / 362_880.0,
-        1.0 / 40_320.0,
-        1.0 / 5_040.0,
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-        1.0,
-        1.0,
-    ] {
-        sum = sum * r + factor;
-    }
-    sum * scale
+    taylor::<11>(r) * scale
 }
 
 /// `e^x` within 3e-10 of its value, for `x` of at most 0; what is below -700 is taken there.
@@ -56,20 +66,7 @@ pub fn exp(x: f64) -> f64 {
 pub fn exp_roughly(x: f64) -> f64 {
     let x = if x < -EXP_BOUND { -EXP_BOUND } else { x };
     let (r, scale) = reduced(x);
-    let mut sum = 1.0 / 40_320.0;
-    for factor in [
-        1.0 / 5_040.0,
-        1.0 / 720.0,
-        1.0 / 120.0,
-        1.0 / 24.0,
-        1.0 / 6.0,
-        0.5,
-        1.0,
-        1.0,
-    ] {
-        sum = sum * r + factor;
-    }
-    sum * scale
+    taylor::<8>(r) * scale
 }
 
 /// The polynomial in `2t - 1` that is `erfcx(z) / t` with `t = 1 / (1 + z/2)`, for `z >= 0`: interpolation in the 17

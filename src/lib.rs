@@ -6,7 +6,6 @@
 pub mod cli;
 pub mod config;
 pub mod dataset;
-pub mod feed;
 pub mod report;
 pub mod runner;
 pub mod sink;

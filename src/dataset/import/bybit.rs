@@ -23,7 +23,7 @@ use super::output::{Channel, Output, Stream, Traits};
 use super::{Importer, Options};
 use crate::dataset::manifest::EventTime;
 use crate::dataset::message::Message;
-use crate::feed::wire::{Decimal, Levels, Text, WireError, venue_time};
+use crossbook_feed::wire::{Decimal, Levels, Text, WireError, venue_time};
 
 /// Reads Bybit captures.
 pub struct BybitCapture<'a> {

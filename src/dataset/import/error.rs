@@ -7,7 +7,7 @@ use crossbook_engine::units::AmountError;
 use thiserror::Error;
 
 use super::time::TimeError;
-use crate::feed::wire::WireError;
+use crossbook_feed::wire::WireError;
 
 /// Where in an input something was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

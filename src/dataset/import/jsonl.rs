@@ -13,7 +13,7 @@ use super::time::TimeColumn;
 use super::{Importer, Options};
 use crate::dataset::manifest::EventTime;
 use crate::dataset::message::Message;
-use crate::feed::wire::{Levels, Text};
+use crossbook_feed::wire::{Levels, Text};
 
 const TRAITS: Traits = Traits {
     sequence: SequenceRule::None,

@@ -15,7 +15,7 @@ use super::output::{Channel, Output, Stream, Traits};
 use super::{Importer, Options};
 use crate::dataset::manifest::EventTime;
 use crate::dataset::message::Message;
-use crate::feed::wire::upbit;
+use crossbook_feed::wire::upbit;
 
 /// Reads Upbit captures.
 pub struct UpbitCapture<'a> {

@@ -71,8 +71,8 @@ fn through_all(bytes: &[u8]) {
         }
     }
     let _ = super::super::detect_head(bytes, "f");
-    let _ = crate::feed::wire::binance::parse(bytes);
-    let _ = crate::feed::wire::upbit::parse(bytes);
+    let _ = crossbook_feed::wire::binance::parse(bytes);
+    let _ = crossbook_feed::wire::upbit::parse(bytes);
 }
 
 #[test]

@@ -1,0 +1,130 @@
+//! What the sockets hand to everything behind them, in order of arrival, and what may be asked of them in return.
+
+use bytes::Bytes;
+
+use crate::clock::Stamp;
+use crate::error::FeedError;
+
+/// A venue of this process: its place in the list of venue files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VenueIx(pub u8);
+
+/// One life of one socket: numbers grow with every connection made in this process and are never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId(pub u32);
+
+/// Which way a frame came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// Pushed over a WebSocket.
+    WebSocket(ConnId),
+    /// Asked for: an answer to a REST request.
+    Rest,
+}
+
+/// One thing that came in.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// When it was read.
+    pub stamp: Stamp,
+    /// From whom.
+    pub venue: VenueIx,
+    /// What it is.
+    pub body: Body,
+}
+
+/// What came in.
+#[derive(Debug, Clone)]
+pub enum Body {
+    /// A data frame, whole, as it came.
+    Frame {
+        /// Over which socket.
+        conn: ConnId,
+        /// Whether it was a binary frame (Upbit sends those).
+        binary: bool,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// A connection's state changed.
+    Link {
+        /// Which.
+        conn: ConnId,
+        /// To what.
+        event: LinkEvent,
+    },
+    /// A REST request came to its end.
+    Answer {
+        /// What was asked.
+        request: Request,
+        /// Status and bytes, or why there are none.
+        outcome: Result<Answer, FeedError>,
+    },
+}
+
+/// What a connection says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// The socket is open and everything was subscribed to.
+    Open {
+        /// Whether it is to take over from another that is still alive.
+        takes_over: Option<ConnId>,
+    },
+    /// The first data of every stream have come.
+    Live,
+    /// It is gone; nothing more comes from it.
+    Closed {
+        /// Why. `None` when another connection had taken over (planned close).
+        error: Option<FeedError>,
+    },
+    /// A connection could not be made.
+    Failed {
+        /// How often in a row.
+        attempt: u32,
+        /// Why.
+        error: FeedError,
+        /// Milliseconds until the next attempt.
+        retry_ms: u64,
+    },
+}
+
+/// What may be asked of a venue's REST interface on behalf of a book. Answers come back as [`Body::Answer`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Request {
+    /// The book of these markets (Upbit takes several at a time, Binance one), in the venue's own spelling.
+    Books(Vec<String>),
+    /// Recent trades of a market.
+    Trades(String),
+}
+
+/// A REST answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, decompressed.
+    pub bytes: Bytes,
+}
+
+/// What the part that keeps the books asks of the parts that own the sockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Ask this; the answer arrives as an input.
+    Fetch {
+        /// Whom.
+        venue: VenueIx,
+        /// What.
+        request: Request,
+    },
+    /// Give this connection up and make another.
+    Reconnect {
+        /// Which.
+        conn: ConnId,
+        /// Why.
+        error: FeedError,
+    },
+}
+
+/// The bounded queue into which every source of a process writes.
+pub type InputSender = tokio::sync::mpsc::Sender<Input>;
+/// Its other end.
+pub type InputReceiver = tokio::sync::mpsc::Receiver<Input>;

@@ -1,0 +1,17 @@
+//! What venues send, and how it becomes events that can be believed.
+//!
+//! ```text
+//! connection (WebSocket) ─┐
+//! rest (polling, answers) ┼─► Input ─► journal ─► wire (parse) ─► book (sync, health) ─► events of the engine
+//! fx (rates)  ────────────┘     ▲                                    │
+//!                               └────────── Command (snapshot, reconnect) ◄┘
+//! ```
+//!
+//! [`input`] has the few types that the parts share. Everything that is not deterministic (sockets, clocks) ends at
+//! [`input::Input`]: what follows is a function of the inputs, so a journal of them replays to the same events.
+
+pub mod clock;
+pub mod error;
+pub mod input;
+pub mod venue;
+pub mod wire;

@@ -1,0 +1,293 @@
+//! What the dialects ask of the exchange, and what it tells them.
+
+use std::sync::Arc;
+
+use crossbook_engine::event::Level;
+use crossbook_engine::instrument::Side;
+use crossbook_engine::units::{Amount, Price, Qty, TimestampNs};
+
+/// Which of the two venues; each has its own markets, accounts and order numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Venue {
+    /// Upbit.
+    Upbit,
+    /// Binance spot.
+    Binance,
+    /// Binance USD-M perpetuals.
+    BinanceUsdm,
+}
+
+/// A market of a venue, in the venue's own spelling (`KRW-BTC`, `BTCUSDT`).
+pub type Symbol = Arc<str>;
+
+/// Something that happened in a market; the same for every dialect and listener.
+#[derive(Debug, Clone)]
+pub struct MarketEvent {
+    /// Where.
+    pub venue: Venue,
+    /// In which market.
+    pub symbol: Symbol,
+    /// On the exchange's clock.
+    pub ts: TimestampNs,
+    /// What.
+    pub kind: MarketEventKind,
+}
+
+/// What happened in a market.
+#[derive(Debug, Clone)]
+pub enum MarketEventKind {
+    /// Levels changed: new absolute quantities, zero removes. Ids continue without a hole.
+    Book {
+        /// First update id (`U`).
+        first_id: u64,
+        /// Last update id (`u`).
+        last_id: u64,
+        /// Changed bids.
+        bids: Arc<[Level]>,
+        /// Changed asks.
+        asks: Arc<[Level]>,
+    },
+    /// A trade.
+    Trade {
+        /// Number within the market.
+        id: u64,
+        /// Price.
+        price: Price,
+        /// Quantity.
+        qty: Qty,
+        /// The side that took.
+        taker: Side,
+    },
+    /// Mark price and funding of a perpetual.
+    Mark {
+        /// Mark price.
+        mark: Price,
+        /// Next funding rate, 1e-8.
+        rate: i64,
+        /// When it falls due.
+        next: TimestampNs,
+    },
+    /// Trading in the market changed: its status or its rules.
+    Rules,
+}
+
+/// A book as it stands.
+#[derive(Debug, Clone)]
+pub struct BookView {
+    /// Last update id in it.
+    pub last_id: u64,
+    /// When it last changed.
+    pub ts: TimestampNs,
+    /// Bids, best first.
+    pub bids: Vec<Level>,
+    /// Asks, best first.
+    pub asks: Vec<Level>,
+}
+
+/// What may be done in a market now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Everything.
+    Trading,
+    /// Only cancels.
+    CancelOnly,
+    /// Nothing; the book stands still.
+    Halted,
+    /// It is gone from the lists.
+    Delisted,
+}
+
+/// How an order is to be executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderKind {
+    /// At a price or better; the rest rests (or not, by [`TimeInForce`]).
+    Limit {
+        /// The price.
+        price: Price,
+        /// The quantity.
+        qty: Qty,
+    },
+    /// A quantity of base at any price.
+    MarketQty {
+        /// The quantity.
+        qty: Qty,
+    },
+    /// Quote currency to spend (Upbit's market buy, Binance's `quoteOrderQty`).
+    MarketFunds {
+        /// How much.
+        funds: Amount,
+    },
+}
+
+/// How long a limit order lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeInForce {
+    /// Until cancelled.
+    Gtc,
+    /// What does not fill at once is cancelled.
+    Ioc,
+    /// All at once or nothing.
+    Fok,
+    /// Rests or is refused.
+    PostOnly,
+}
+
+/// An order that a client sends.
+#[derive(Debug, Clone)]
+pub struct NewOrder {
+    /// Which market.
+    pub symbol: Symbol,
+    /// Which way.
+    pub side: Side,
+    /// How.
+    pub kind: OrderKind,
+    /// For how long.
+    pub tif: TimeInForce,
+    /// The client's own id.
+    pub client_id: Option<String>,
+}
+
+/// Where an order stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderState {
+    /// Rests, filled in part or not at all.
+    Open,
+    /// Filled whole.
+    Filled,
+    /// Cancelled by its owner.
+    Cancelled,
+    /// Ended by its own terms (IOC, FOK, funds spent) with something left.
+    Expired,
+}
+
+/// An order as the exchange has it.
+#[derive(Debug, Clone)]
+pub struct OrderView {
+    /// The exchange's number, unique at the venue.
+    pub id: u64,
+    /// Whose.
+    pub account: u32,
+    /// As it was sent.
+    pub order: NewOrder,
+    /// Where it stands.
+    pub state: OrderState,
+    /// Base that was filled.
+    pub executed: Qty,
+    /// Quote that was exchanged for it.
+    pub executed_funds: Amount,
+    /// Fee paid, in the fee's currency.
+    pub fee: Amount,
+    /// Currency of the fee.
+    pub fee_currency: Arc<str>,
+    /// Funds still locked, in `locked_currency`.
+    pub locked: Amount,
+    /// Currency of what is locked.
+    pub locked_currency: Arc<str>,
+    /// When it was taken.
+    pub created: TimestampNs,
+    /// When it last changed.
+    pub updated: TimestampNs,
+    /// Its fills, oldest first.
+    pub fills: Vec<Fill>,
+}
+
+/// A fill of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fill {
+    /// Number of the trade within the market.
+    pub trade_id: u64,
+    /// When.
+    pub ts: TimestampNs,
+    /// Price.
+    pub price: Price,
+    /// Quantity.
+    pub qty: Qty,
+    /// `price * qty`, rounded as the venue does.
+    pub funds: Amount,
+    /// Fee, in the order's fee currency.
+    pub fee: Amount,
+    /// Whether the order was the resting one.
+    pub maker: bool,
+}
+
+/// Why an order or a cancel was refused; the dialects spell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Reject {
+    /// No such market.
+    #[error("unknown market")]
+    UnknownMarket,
+    /// The market does not trade now.
+    #[error("market is not trading")]
+    NotTrading,
+    /// Not enough free balance.
+    #[error("insufficient funds")]
+    InsufficientFunds,
+    /// Below the least total.
+    #[error("under the minimum total")]
+    UnderMinTotal,
+    /// Above the greatest total.
+    #[error("over the maximum total")]
+    OverMaxTotal,
+    /// The price is off the grid or out of bounds.
+    #[error("bad price")]
+    BadPrice,
+    /// The quantity is off the grid or out of bounds.
+    #[error("bad quantity")]
+    BadQty,
+    /// A post-only order would have taken.
+    #[error("would take")]
+    WouldTake,
+    /// The client's id was used before (Upbit: ever; Binance: by an open order).
+    #[error("duplicate client id")]
+    DuplicateClientId,
+    /// Too many open orders.
+    #[error("too many open orders")]
+    TooManyOrders,
+    /// No such order, or it is someone else's.
+    #[error("unknown order")]
+    UnknownOrder,
+    /// The order has ended.
+    #[error("order is not open")]
+    NotOpen,
+}
+
+/// Something that happened to an account; goes to its private streams.
+#[derive(Debug, Clone)]
+pub struct AccountEvent {
+    /// Where.
+    pub venue: Venue,
+    /// Whose.
+    pub account: u32,
+    /// When.
+    pub ts: TimestampNs,
+    /// What.
+    pub kind: AccountEventKind,
+}
+
+/// What happened to an account.
+#[derive(Debug, Clone)]
+pub enum AccountEventKind {
+    /// An order was taken.
+    New(OrderView),
+    /// It was filled (the last of its fills is news).
+    Trade(OrderView),
+    /// It came to its end otherwise.
+    Ended(OrderView),
+    /// Balances after that, of the currencies that changed.
+    Balances(Vec<Balance>),
+}
+
+/// A balance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Balance {
+    /// Currency.
+    pub currency: Arc<str>,
+    /// Free.
+    pub free: Amount,
+    /// Locked by open orders.
+    pub locked: Amount,
+    /// Mean price at which it was bought, in quote (Upbit shows it).
+    pub avg_buy_price: Amount,
+}

@@ -1,0 +1,7 @@
+//! A loopback exchange: both venues' REST and WebSocket dialects over real sockets, a market that moves, a matching
+//! engine that fills, faults on demand, and a log of the truth.
+//!
+//! It shares no parsing or signing code with the adapters that are tested against it: what both got wrong the same way
+//! would go unseen.
+
+pub mod exchange;

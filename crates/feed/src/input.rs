@@ -1,5 +1,7 @@
 //! What the sockets hand to everything behind them, in order of arrival, and what may be asked of them in return.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
 
 use crate::clock::Stamp;
@@ -122,6 +124,34 @@ pub enum Command {
         /// Why.
         error: FeedError,
     },
+    /// Ask for the books again and again, because nothing is pushed; or stop doing so.
+    Poll {
+        /// Whom.
+        venue: VenueIx,
+        /// Whether to.
+        on: bool,
+    },
+}
+
+impl Command {
+    /// Whom it concerns, where it names a venue; connections are known by their own numbers.
+    pub fn venue(&self) -> Option<VenueIx> {
+        match self {
+            Command::Fetch { venue, .. } | Command::Poll { venue, .. } => Some(*venue),
+            Command::Reconnect { .. } => None,
+        }
+    }
+}
+
+/// A source of inputs: the sockets of a venue, or its REST interface.
+pub trait Provider: Send + 'static {
+    /// Runs until `commands` is closed; everything that comes in goes to `out`, whose fullness is the provider's to handle.
+    /// Commands that are not for it are passed over.
+    fn run(
+        self: Box<Self>,
+        out: InputSender,
+        commands: tokio::sync::mpsc::UnboundedReceiver<Command>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 /// The bounded queue into which every source of a process writes.

@@ -150,7 +150,10 @@ impl<'de> Deserialize<'de> for Pair {
 
 /// A time that a venue sends as a whole number: milliseconds, or microseconds where the connection asked for them. No
 /// number is both, for times between 2000 and 2200.
-pub(crate) fn venue_time(field: &'static str, value: u64) -> Result<TimestampNs, WireError> {
+///
+/// # Errors
+/// [`WireError::Time`] when it is neither.
+pub fn venue_time(field: &'static str, value: u64) -> Result<TimestampNs, WireError> {
     const MILLIS: std::ops::Range<u64> = 946_684_800_000..7_258_118_400_000;
     const MICROS: std::ops::Range<u64> = MILLIS.start * 1_000..MILLIS.end * 1_000;
     let scale = if MILLIS.contains(&value) {

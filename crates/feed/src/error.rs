@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Why a connection or a request failed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+/// Why a connection or a request failed. Journals hold it as it is spelled here.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FeedError {
     /// The connection could not be made, or was lost: name, refusal, TLS, reset, close frame.
     #[error("connection: {0}")]

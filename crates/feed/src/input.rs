@@ -3,16 +3,17 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Stamp;
 use crate::error::FeedError;
 
 /// A venue of this process: its place in the list of venue files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VenueIx(pub u8);
 
 /// One life of one socket: numbers grow with every connection made in this process and are never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnId(pub u32);
 
 /// Which way a frame came.
@@ -25,7 +26,7 @@ pub enum Via {
 }
 
 /// One thing that came in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Input {
     /// When it was read.
     pub stamp: Stamp,
@@ -36,7 +37,7 @@ pub struct Input {
 }
 
 /// What came in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Body {
     /// A data frame, whole, as it came.
     Frame {
@@ -63,8 +64,9 @@ pub enum Body {
     },
 }
 
-/// What a connection says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a connection says of itself. Journals hold it as it is spelled here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LinkEvent {
     /// The socket is open and everything was subscribed to.
     Open {
@@ -90,7 +92,8 @@ pub enum LinkEvent {
 }
 
 /// What may be asked of a venue's REST interface on behalf of a book. Answers come back as [`Body::Answer`].
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Request {
     /// The book of these markets (Upbit takes several at a time, Binance one), in the venue's own spelling.
     Books(Vec<String>),

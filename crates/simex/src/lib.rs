@@ -5,3 +5,4 @@
 //! would go unseen.
 
 pub mod exchange;
+pub mod sign;

@@ -3,6 +3,7 @@
 //! Sources: binance-spot-api-docs a5e0bc3 (2026-07-21) for spot; for futures the fields that recordings of 2024-08-08
 //! show (`T`, `pu`, `ps`).
 
+use crossbook_engine::book::sync::MessageIds;
 use crossbook_engine::event::Level;
 use crossbook_engine::instrument::Side;
 use crossbook_engine::units::TimestampNs;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
-use super::{Decimal, Levels, Text, WireError, venue_time};
+use super::{Decimal, Levels, Mark, Message, Refusal, Role, Scratch, Text, WireError, venue_time};
 
 /// A frame, and the stream that it came by if it came in a combined-stream envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +137,218 @@ pub fn parse(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
             })
         }
     }
+}
+
+/// Reads a frame of the WebSocket or a REST depth answer; see [`super::read`].
+///
+/// # Errors
+/// [`WireError`].
+pub fn read(bytes: &[u8], scratch: &mut Scratch, each: &mut dyn FnMut(Message<'_>)) -> Result<(), WireError> {
+    let frame = parse(bytes)?;
+    let stream = frame.stream.as_deref();
+    let message = |symbol, ts_event, body| Message {
+        symbol,
+        stream,
+        ts_event,
+        initial: false,
+        body,
+    };
+    let ids = |ts: Option<TimestampNs>, first, last, prev| MessageIds {
+        first,
+        last: Some(last),
+        prev,
+        ts_event: ts.map_or(0, |ts| ts.0),
+    };
+    match &frame.body {
+        Body::Depth(depth) => {
+            let ts = Some(depth.ts_event);
+            let book = super::Book {
+                role: Role::Diff,
+                ids: ids(ts, Some(depth.first), depth.last, depth.prev),
+                bids: &depth.bids,
+                asks: &depth.asks,
+                grouping: 0,
+            };
+            each(message(Some(&depth.symbol), ts, super::Body::Book(book)));
+        }
+        Body::Snapshot(snapshot) => {
+            let book = super::Book {
+                role: Role::Whole,
+                ids: ids(snapshot.ts_event, None, snapshot.last, None),
+                bids: &snapshot.bids,
+                asks: &snapshot.asks,
+                grouping: 0,
+            };
+            let symbol = match (
+                snapshot.symbol.as_deref(),
+                stream.and_then(|name| name.split('@').next()),
+            ) {
+                (Some(named), _) => Some(named),
+                (None, Some(lower)) => {
+                    scratch.symbol.clear();
+                    scratch.symbol.push_str(lower);
+                    scratch.symbol.make_ascii_uppercase();
+                    Some(scratch.symbol.as_str())
+                }
+                (None, None) => None,
+            };
+            each(message(symbol, snapshot.ts_event, super::Body::Book(book)));
+        }
+        Body::Ticker(ticker) => {
+            let body = super::Body::Ticker(super::Ticker {
+                id: ticker.id,
+                bid: ticker.bid,
+                ask: ticker.ask,
+            });
+            each(message(Some(&ticker.symbol), ticker.ts_event, body));
+        }
+        Body::Trade(trade) => {
+            let body = super::Body::Trade(super::Trade {
+                id: trade.id,
+                price: trade.level.price,
+                qty: trade.level.qty,
+                taker: trade.taker,
+                aggregate: trade.aggregate,
+                spot: trade.spot,
+            });
+            each(message(Some(&trade.symbol), Some(trade.ts_event), body));
+        }
+        Body::Other(name) => {
+            let text = std::str::from_utf8(bytes).map_err(|error| WireError::Json(error.to_string()))?;
+            match &**name {
+                "serverShutdown" | "!serverShutdown" => each(message(None, None, super::Body::Shutdown)),
+                "markPriceUpdate" => {
+                    let mark: MarkWire<'_> = match stream {
+                        Some(_) => serde_json::from_str::<Envelope<'_, MarkWire<'_>>>(text)?.data,
+                        None => serde_json::from_str(text)?,
+                    };
+                    let body = super::Body::Mark(Mark {
+                        mark: mark.p.price("p")?,
+                        rate: match mark.r {
+                            Some(rate) if !rate.0.is_empty() => Some(rate.raw("r")?),
+                            _ => None,
+                        },
+                        next: match mark.next {
+                            0 => None,
+                            ms => Some(venue_time("T", ms)?),
+                        },
+                    });
+                    each(message(Some(&mark.s), Some(venue_time("E", mark.event)?), body));
+                }
+                "unnamed" if stream.is_none() => each(message(None, None, reply(text)?)),
+                name => each(message(None, None, super::Body::Other(name))),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads an answer of `GET /api/v3/trades` or `/fapi/v1/trades`, oldest first; see [`super::read_answer`].
+///
+/// # Errors
+/// [`WireError`].
+pub fn read_trades(bytes: &[u8], _scratch: &mut Scratch, each: &mut dyn FnMut(Message<'_>)) -> Result<(), WireError> {
+    #[derive(Deserialize)]
+    struct Row<'a> {
+        id: u64,
+        #[serde(borrow)]
+        price: Decimal<'a>,
+        #[serde(borrow)]
+        qty: Decimal<'a>,
+        time: u64,
+        #[serde(rename = "isBuyerMaker")]
+        buyer_is_maker: bool,
+        #[serde(rename = "isBestMatch")]
+        spot_only: Option<IgnoredAny>,
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| WireError::Json(error.to_string()))?;
+    let message = |ts_event, body| Message {
+        symbol: None,
+        stream: None,
+        ts_event,
+        initial: false,
+        body,
+    };
+    if text.trim_start().starts_with('{') {
+        each(message(None, reply(text)?));
+        return Ok(());
+    }
+    let rows: Vec<Row<'_>> = serde_json::from_str(text)?;
+    let read = |row: Row<'_>| -> Result<_, WireError> {
+        let trade = super::Trade {
+            id: row.id,
+            price: row.price.price("price")?,
+            qty: row.qty.qty("qty")?,
+            taker: taker(row.buyer_is_maker),
+            aggregate: false,
+            spot: row.spot_only.is_some(),
+        };
+        Ok((venue_time("time", row.time)?, trade))
+    };
+    for (ts, trade) in rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()? {
+        each(message(Some(ts), super::Body::Trade(trade)));
+    }
+    Ok(())
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a, T> {
+    #[serde(skip)]
+    _frame: std::marker::PhantomData<&'a ()>,
+    data: T,
+}
+
+#[derive(Deserialize)]
+struct MarkWire<'a> {
+    #[serde(borrow)]
+    s: Text<'a>,
+    #[serde(rename = "E")]
+    event: u64,
+    #[serde(borrow)]
+    p: Decimal<'a>,
+    #[serde(borrow)]
+    r: Option<Decimal<'a>>,
+    #[serde(rename = "T")]
+    next: u64,
+}
+
+/// An answer to a request: taken, or refused.
+fn reply(text: &str) -> Result<super::Body<'_>, WireError> {
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        result: Option<IgnoredAny>,
+        id: Option<IgnoredAny>,
+        #[serde(borrow)]
+        code: Option<Decimal<'a>>,
+        #[serde(borrow)]
+        msg: Option<Decimal<'a>>,
+        #[serde(borrow)]
+        error: Option<Inner<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Inner<'a> {
+        #[serde(borrow)]
+        code: Option<Decimal<'a>>,
+        #[serde(borrow)]
+        msg: Option<Decimal<'a>>,
+    }
+    let wire: Wire<'_> = serde_json::from_str(text)?;
+
+    Ok(match wire {
+        Wire { error: Some(inner), .. } => refused(inner.code, inner.msg),
+        Wire {
+            code: Some(code), msg, ..
+        } => refused(Some(code), msg),
+        Wire { result: Some(_), .. } | Wire { id: Some(_), .. } => super::Body::Other("result"),
+        _ => super::Body::Other("unnamed"),
+    })
+}
+
+fn refused<'a>(code: Option<Decimal<'a>>, msg: Option<Decimal<'a>>) -> super::Body<'a> {
+    super::Body::Refusal(Refusal {
+        code: code.map_or("", |text| text.0),
+        message: msg.map_or("", |text| text.0),
+    })
 }
 
 /// Enough of a frame to know its kind.

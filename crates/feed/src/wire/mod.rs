@@ -4,10 +4,13 @@
 //! passed over, and no number goes through a float. Sequence rules are not judged here.
 
 pub mod binance;
+mod message;
 pub mod upbit;
 
 #[cfg(test)]
 mod tests;
+
+pub use message::{Body, Book, Mark, Message, Refusal, Role, Scratch, Ticker, Trade};
 
 use std::borrow::Cow;
 
@@ -17,6 +20,47 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use thiserror::Error;
+
+use crate::input::Request;
+use crate::venue::Protocol;
+
+/// Reads a frame of a WebSocket, binary or text: hands each message in it to `each`, in order. A frame is read whole or
+/// refused: nothing is handed on from a frame with anything wrong in it.
+///
+/// # Errors
+/// [`WireError`] when the bytes are not what the protocol sends, or a message of a known kind lacks a field or has a bad
+/// one.
+pub fn read(
+    protocol: Protocol,
+    bytes: &[u8],
+    scratch: &mut Scratch,
+    each: &mut dyn FnMut(Message<'_>),
+) -> Result<(), WireError> {
+    match protocol {
+        Protocol::Upbit => upbit::read(bytes, scratch, each),
+        Protocol::BinanceSpot | Protocol::BinanceUsdm => binance::read(bytes, scratch, each),
+    }
+}
+
+/// Reads the body of a REST answer, as [`read`] does a frame. Binance's answers name no symbol: it is that of the
+/// request. An error object is a [`Body::Refusal`], whatever was asked.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_answer(
+    protocol: Protocol,
+    request: &Request,
+    bytes: &[u8],
+    scratch: &mut Scratch,
+    each: &mut dyn FnMut(Message<'_>),
+) -> Result<(), WireError> {
+    match (protocol, request) {
+        (Protocol::Upbit, Request::Books(_)) => upbit::read_books(bytes, scratch, each),
+        (Protocol::Upbit, Request::Trades(_)) => upbit::read_trades(bytes, scratch, each),
+        (_, Request::Books(_)) => binance::read(bytes, scratch, each),
+        (_, Request::Trades(_)) => binance::read_trades(bytes, scratch, each),
+    }
+}
 
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

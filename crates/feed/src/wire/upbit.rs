@@ -3,13 +3,14 @@
 //! Source: Upbit developer docs v1.6.4 (read 2026-11), and a recording of 2021-04-05. An order book is always the whole
 //! top of the book, best first, without a sequence number.
 
+use crossbook_engine::book::sync::MessageIds;
 use crossbook_engine::event::Level;
 use crossbook_engine::instrument::Side;
 use crossbook_engine::units::TimestampNs;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Decimal, Text, WireError, venue_time};
+use super::{Body, Decimal, Message, Refusal, Role, Scratch, Text, WireError, venue_time};
 
 /// What a frame says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct Book<'a> {
     pub bids: Vec<Level>,
     /// Asks, best first.
     pub asks: Vec<Level>,
+    /// Step to which prices are rounded, in 1e-8 (`level`).
+    pub grouping: i64,
+    /// `stream_type` is SNAPSHOT.
+    pub initial: bool,
 }
 
 /// A trade.
@@ -49,6 +54,8 @@ pub struct Trade<'a> {
     pub level: Level,
     /// `ask_bid` (`ab`): the side of the taker.
     pub taker: Side,
+    /// `stream_type` is SNAPSHOT.
+    pub initial: bool,
 }
 
 /// Reads a frame; the list formats carry several.
@@ -76,6 +83,133 @@ struct Probe<'a> {
     error: Option<&'a RawValue>,
 }
 
+/// Reads a frame of the WebSocket; see [`super::read`].
+///
+/// # Errors
+/// [`WireError`].
+pub fn read(bytes: &[u8], _scratch: &mut Scratch, each: &mut dyn FnMut(Message<'_>)) -> Result<(), WireError> {
+    for frame in parse(bytes)? {
+        match &frame {
+            Frame::Book(book) => each(book.message()),
+            Frame::Trade(trade) => each(trade.message()),
+            Frame::Other(name) if name == "error" => each(bare(refusal(bytes)?)),
+            Frame::Other(name) if name == "unnamed" => each(bare(Body::Other(method(bytes).unwrap_or("unnamed")))),
+            Frame::Other(name) => each(bare(Body::Other(name))),
+        }
+    }
+    Ok(())
+}
+
+/// Reads an answer of `GET /v1/orderbook`; see [`super::read_answer`].
+///
+/// # Errors
+/// [`WireError`].
+pub fn read_books(bytes: &[u8], _scratch: &mut Scratch, each: &mut dyn FnMut(Message<'_>)) -> Result<(), WireError> {
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        each(bare(refusal(bytes)?));
+        return Ok(());
+    }
+    let list: Vec<BookWire<'_>> = serde_json::from_slice(bytes)?;
+    for book in list.into_iter().map(book).collect::<Result<Vec<_>, _>>()? {
+        each(book.message());
+    }
+    Ok(())
+}
+
+/// Reads an answer of `GET /v1/trades/ticks`, newest first; see [`super::read_answer`].
+///
+/// # Errors
+/// [`WireError`].
+pub fn read_trades(bytes: &[u8], _scratch: &mut Scratch, each: &mut dyn FnMut(Message<'_>)) -> Result<(), WireError> {
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        each(bare(refusal(bytes)?));
+        return Ok(());
+    }
+    let list: Vec<TradeWire<'_>> = serde_json::from_slice(bytes)?;
+    for trade in list.into_iter().map(trade).collect::<Result<Vec<_>, _>>()? {
+        each(trade.message());
+    }
+    Ok(())
+}
+
+fn bare(body: Body<'_>) -> Message<'_> {
+    Message {
+        symbol: None,
+        stream: None,
+        ts_event: None,
+        initial: false,
+        body,
+    }
+}
+
+fn refusal(bytes: &[u8]) -> Result<Body<'_>, WireError> {
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        #[serde(borrow)]
+        error: Inner<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Inner<'a> {
+        #[serde(borrow)]
+        name: Option<Decimal<'a>>,
+        #[serde(borrow)]
+        message: Option<Decimal<'a>>,
+    }
+    let Wire { error } = serde_json::from_slice(bytes)?;
+    Ok(Body::Refusal(Refusal {
+        code: error.name.map_or("", |text| text.0),
+        message: error.message.map_or("", |text| text.0),
+    }))
+}
+
+fn method(bytes: &[u8]) -> Option<&str> {
+    #[derive(Deserialize)]
+    struct Wire<'a> {
+        method: Option<&'a str>,
+    }
+    serde_json::from_slice::<Wire<'_>>(bytes).ok()?.method
+}
+
+impl Book<'_> {
+    fn message(&self) -> Message<'_> {
+        Message {
+            symbol: Some(&self.code),
+            stream: None,
+            ts_event: Some(self.ts_event),
+            initial: self.initial,
+            body: Body::Book(super::Book {
+                role: Role::Whole,
+                ids: MessageIds {
+                    ts_event: self.ts_event.0,
+                    ..MessageIds::default()
+                },
+                bids: &self.bids,
+                asks: &self.asks,
+                grouping: self.grouping,
+            }),
+        }
+    }
+}
+
+impl Trade<'_> {
+    fn message(&self) -> Message<'_> {
+        Message {
+            symbol: Some(&self.code),
+            stream: None,
+            ts_event: Some(self.ts_event),
+            initial: self.initial,
+            body: Body::Trade(super::Trade {
+                id: self.id,
+                price: self.level.price,
+                qty: self.level.qty,
+                taker: self.taker,
+                aggregate: false,
+                spot: true,
+            }),
+        }
+    }
+}
+
 fn parse_one(text: &str) -> Result<Frame<'_>, WireError> {
     let probe: Probe<'_> = serde_json::from_str(text)?;
     match probe.kind.as_deref() {
@@ -90,12 +224,16 @@ fn parse_one(text: &str) -> Result<Frame<'_>, WireError> {
 
 #[derive(Deserialize)]
 struct BookWire<'a> {
-    #[serde(borrow, alias = "cd")]
+    #[serde(borrow, alias = "cd", alias = "market")]
     code: Text<'a>,
     #[serde(alias = "tms")]
     timestamp: u64,
     #[serde(borrow, alias = "obu")]
     orderbook_units: Vec<UnitWire<'a>>,
+    #[serde(borrow, alias = "lv")]
+    level: Option<Decimal<'a>>,
+    #[serde(borrow, alias = "st")]
+    stream_type: Option<Text<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -119,6 +257,8 @@ fn book(wire: BookWire<'_>) -> Result<Book<'_>, WireError> {
     }
     Ok(Book {
         ts_event: venue_time("timestamp", wire.timestamp)?,
+        grouping: wire.level.map_or(Ok(0), |level| level.raw("level"))?,
+        initial: wire.stream_type.as_deref() == Some("SNAPSHOT"),
         code: wire.code,
         bids,
         asks,
@@ -143,7 +283,7 @@ fn push(
 
 #[derive(Deserialize)]
 struct TradeWire<'a> {
-    #[serde(borrow, alias = "cd")]
+    #[serde(borrow, alias = "cd", alias = "market")]
     code: Text<'a>,
     #[serde(alias = "tms")]
     timestamp: u64,
@@ -155,6 +295,8 @@ struct TradeWire<'a> {
     ask_bid: Text<'a>,
     #[serde(alias = "sid")]
     sequential_id: u64,
+    #[serde(borrow, alias = "st")]
+    stream_type: Option<Text<'a>>,
 }
 
 fn trade(wire: TradeWire<'_>) -> Result<Trade<'_>, WireError> {
@@ -176,6 +318,7 @@ fn trade(wire: TradeWire<'_>) -> Result<Trade<'_>, WireError> {
             qty: wire.trade_volume.qty("trade_volume")?,
         },
         taker,
+        initial: wire.stream_type.as_deref() == Some("SNAPSHOT"),
         code: wire.code,
     })
 }

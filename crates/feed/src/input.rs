@@ -62,6 +62,9 @@ pub enum Body {
         /// Status and bytes, or why there are none.
         outcome: Result<Answer, FeedError>,
     },
+    /// Nothing came in for a while: time has passed, and no more. It stands in the journal as all inputs do, so that what
+    /// a timer did in silence is done again by whoever reads it. Its venue says nothing.
+    Tick,
 }
 
 /// What a connection says of itself. Journals hold it as it is spelled here.

@@ -4,5 +4,7 @@
 //! It shares no parsing or signing code with the adapters that are tested against it: what both got wrong the same way
 //! would go unseen.
 
+pub mod config;
 pub mod exchange;
 pub mod sign;
+pub mod market;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crossbook_engine::event::Level;
-use crossbook_engine::instrument::Side;
-use crossbook_engine::units::{Amount, Price, Qty, TimestampNs};
+use crossbook_engine::instrument::{Side, TickRule};
+use crossbook_engine::units::{Amount, Bps, Price, Qty, TimestampNs};
 
 /// Which of the two venues; each has its own markets, accounts and order numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -20,6 +20,68 @@ pub enum Venue {
 
 /// A market of a venue, in the venue's own spelling (`KRW-BTC`, `BTCUSDT`).
 pub type Symbol = Arc<str>;
+
+/// A currency as the venues spell it (`KRW`, `BTC`).
+pub type Currency = Arc<str>;
+
+/// Something that the exchange tells whoever serves its sockets, in the order in which it happened.
+#[derive(Debug, Clone)]
+pub enum Notice {
+    /// To everyone who listens to the market.
+    Market(MarketEvent),
+    /// To the account's private streams.
+    Account(AccountEvent),
+}
+
+/// A market as its venue lists it. Changes while running are announced by [`MarketEventKind::Rules`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct MarketInfo {
+    /// Where.
+    pub venue: Venue,
+    /// The venue's spelling.
+    pub symbol: Symbol,
+    /// What is bought and sold.
+    pub base: Currency,
+    /// What is paid.
+    pub quote: Currency,
+    /// The base's name in Korean.
+    pub korean_name: Arc<str>,
+    /// The base's name in English.
+    pub english_name: Arc<str>,
+    /// Grid of prices.
+    pub tick: TickRule,
+    /// Step of quantities.
+    pub lot: Qty,
+    /// Smallest quantity of an order.
+    pub min_qty: Qty,
+    /// Largest quantity of an order.
+    pub max_qty: Qty,
+    /// Smallest `price * qty` of an order.
+    pub min_total: Amount,
+    /// Largest `price * qty` of an order.
+    pub max_total: Amount,
+    /// What may be done now.
+    pub status: Status,
+    /// Fee of a resting order, as a share of its funds.
+    pub maker_fee: Bps,
+    /// Fee of a taking order, as a share of its funds.
+    pub taker_fee: Bps,
+}
+
+/// A trade as the market's history keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublicTrade {
+    /// Number within the market; grows by one.
+    pub id: u64,
+    /// When, on the exchange's clock.
+    pub ts: TimestampNs,
+    /// Price.
+    pub price: Price,
+    /// Quantity.
+    pub qty: Qty,
+    /// The side that took.
+    pub taker: Side,
+}
 
 /// Something that happened in a market; the same for every dialect and listener.
 #[derive(Debug, Clone)]
@@ -121,6 +183,21 @@ pub enum OrderKind {
     },
 }
 
+/// What happens when an order meets one of the same account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SelfMatch {
+    /// They trade.
+    Allow,
+    /// The resting one is taken out (Upbit `cancel_maker`, Binance `EXPIRE_MAKER`); the default of both venues.
+    CancelMaker,
+    /// What is left of the taking one is taken out.
+    CancelTaker,
+    /// Both are taken out.
+    CancelBoth,
+    /// Both lose the smaller of the two quantities (Upbit `reduce`, Binance `DECREMENT`).
+    Reduce,
+}
+
 /// How long a limit order lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimeInForce {
@@ -147,6 +224,28 @@ pub struct NewOrder {
     pub tif: TimeInForce,
     /// The client's own id.
     pub client_id: Option<String>,
+    /// What happens when it meets one of the same account. It looks at the taking order.
+    pub self_match: SelfMatch,
+}
+
+/// How a client names an order of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderRef<'a> {
+    /// By the exchange's number.
+    Id(u64),
+    /// By the client's id; the newest one that has it.
+    ClientId(&'a str),
+}
+
+/// Which orders of an account are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderFilter {
+    /// Those that rest.
+    Open,
+    /// Those that have ended.
+    Closed,
+    /// All.
+    All,
 }
 
 /// Where an order stands.
@@ -160,6 +259,8 @@ pub enum OrderState {
     Cancelled,
     /// Ended by its own terms (IOC, FOK, funds spent) with something left.
     Expired,
+    /// Ended because it met an order of its own account.
+    Prevented,
 }
 
 /// An order as the exchange has it.
@@ -177,14 +278,18 @@ pub struct OrderView {
     pub executed: Qty,
     /// Quote that was exchanged for it.
     pub executed_funds: Amount,
-    /// Fee paid, in the fee's currency.
+    /// Base that was taken off because it met an order of its own account.
+    pub prevented: Qty,
+    /// Fee paid in `fee_currency`; fees that were paid in BNB stand with the fills only.
     pub fee: Amount,
     /// Currency of the fee.
-    pub fee_currency: Arc<str>,
+    pub fee_currency: Currency,
+    /// The part of `locked` that is kept for fees still to come (Upbit's buys).
+    pub reserved_fee: Amount,
     /// Funds still locked, in `locked_currency`.
     pub locked: Amount,
     /// Currency of what is locked.
-    pub locked_currency: Arc<str>,
+    pub locked_currency: Currency,
     /// When it was taken.
     pub created: TimestampNs,
     /// When it last changed.
@@ -206,8 +311,10 @@ pub struct Fill {
     pub qty: Qty,
     /// `price * qty`, rounded as the venue does.
     pub funds: Amount,
-    /// Fee, in the order's fee currency.
+    /// Fee.
     pub fee: Amount,
+    /// Currency of the fee.
+    pub fee_currency: Currency,
     /// Whether the order was the resting one.
     pub maker: bool,
 }
@@ -283,7 +390,7 @@ pub enum AccountEventKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balance {
     /// Currency.
-    pub currency: Arc<str>,
+    pub currency: Currency,
     /// Free.
     pub free: Amount,
     /// Locked by open orders.

@@ -1,5 +1,229 @@
 //! The exchange behind the sockets: markets, books, accounts, orders. It knows no dialect.
+//!
+//! Time is handed in; nothing here asks a clock. What always holds: what happens is a function of the configuration, the
+//! source and the calls, not of how often [`Exchange::advance`] is called in between.
 
 mod api;
+mod book;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crossbook_engine::event::Level;
+use crossbook_engine::instrument::Side;
+use crossbook_engine::units::{Price, Qty, TimestampNs};
 
 pub use api::*;
+use book::MarketBook;
+
+use crate::config::{AccountConfig, Config, ConfigError, market_list};
+use crate::market::synthetic::Synthetic;
+use crate::market::{Change, ChangeKind, Source, SourceError};
+
+/// Why the exchange cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// The configuration is refused.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The source failed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+}
+
+/// A market with its book.
+#[derive(Debug)]
+struct Market {
+    book: MarketBook,
+}
+
+/// All venues of a loopback exchange.
+pub struct Exchange {
+    now: TimestampNs,
+    infos: Vec<MarketInfo>,
+    markets: Vec<Market>,
+    by_symbol: BTreeMap<(Venue, Symbol), usize>,
+    venues: [Range<usize>; 3],
+    source: Box<dyn Source>,
+    change: Change,
+    accounts: Vec<AccountConfig>,
+    bids: Vec<Level>,
+    asks: Vec<Level>,
+}
+
+impl Exchange {
+    /// An exchange with a synthetic market that opens at `start`.
+    ///
+    /// # Errors
+    /// When the configuration is refused.
+    pub fn new(config: &Config, start: TimestampNs) -> Result<Exchange, ExchangeError> {
+        config.check()?;
+        let source = Synthetic::new(config.seed, start, &market_list(config)?);
+        Exchange::with_source(config, start, Box::new(source))
+    }
+
+    /// An exchange whose market is told by `source`; markets are numbered as in [`market_list`].
+    ///
+    /// # Errors
+    /// When the configuration is refused, or the source fails.
+    pub fn with_source(
+        config: &Config,
+        start: TimestampNs,
+        source: Box<dyn Source>,
+    ) -> Result<Exchange, ExchangeError> {
+        config.check()?;
+        let infos: Vec<MarketInfo> = market_list(config)?.into_iter().map(|listed| listed.info).collect();
+        let span = |venue| {
+            let first = infos.iter().position(|info| info.venue == venue).unwrap_or(0);
+            first..first + infos.iter().filter(|info| info.venue == venue).count()
+        };
+        let venues = [span(Venue::Upbit), span(Venue::Binance), span(Venue::BinanceUsdm)];
+        let markets = (1..=infos.len() as u64)
+            .map(|number| Market {
+                book: MarketBook::new(number * 10_000, start),
+            })
+            .collect();
+        let by_symbol = infos
+            .iter()
+            .enumerate()
+            .map(|(index, info)| ((info.venue, info.symbol.clone()), index))
+            .collect();
+        let mut exchange = Exchange {
+            now: start,
+            infos,
+            markets,
+            by_symbol,
+            venues,
+            source,
+            change: Change::default(),
+            accounts: config.accounts_or_default(),
+            bids: Vec::new(),
+            asks: Vec::new(),
+        };
+        // The opening books are there before anyone listens.
+        exchange.advance(start, &mut Vec::new())?;
+        Ok(exchange)
+    }
+
+    /// The time to which it was advanced.
+    pub fn now(&self) -> TimestampNs {
+        self.now
+    }
+
+    /// Lets everything happen that is due up to and including `to`. A time that has passed already changes nothing.
+    ///
+    /// # Errors
+    /// When the source fails.
+    pub fn advance(&mut self, to: TimestampNs, out: &mut Vec<Notice>) -> Result<(), ExchangeError> {
+        while self.source.next_ts().is_some_and(|ts| ts <= to) {
+            let mut change = std::mem::take(&mut self.change);
+            let some = self.source.next(&mut change)?;
+            self.now = self.now.max(change.ts);
+            if some {
+                self.apply(&change, out);
+            }
+            self.change = change;
+        }
+        self.now = self.now.max(to);
+        Ok(())
+    }
+
+    fn apply(&mut self, change: &Change, out: &mut Vec<Notice>) {
+        let index = change.market;
+        let Some(market) = self.markets.get_mut(index) else {
+            return;
+        };
+        match change.kind {
+            ChangeKind::Snapshot => market.book.replace(&change.bids, &change.asks),
+            ChangeKind::Update => market.book.update(&change.bids, &change.asks),
+            ChangeKind::Trade { price, qty, taker } => self.print(index, price, qty, taker, out),
+            ChangeKind::Mark { mark, rate, next } => {
+                let kind = MarketEventKind::Mark { mark, rate, next };
+                self.tell(index, kind, out);
+            }
+        }
+        self.publish(index, out);
+    }
+
+    /// A trade for everyone to see.
+    fn print(&mut self, index: usize, price: Price, qty: Qty, taker: Side, out: &mut Vec<Notice>) {
+        let trade = self.markets[index].book.trade(self.now, price, qty, taker);
+        let kind = MarketEventKind::Trade {
+            id: trade.id,
+            price,
+            qty,
+            taker,
+        };
+        self.tell(index, kind, out);
+    }
+
+    /// What changed in a market's book, for everyone to see.
+    fn publish(&mut self, index: usize, out: &mut Vec<Notice>) {
+        let tick = &self.infos[index].tick;
+        let ids = self.markets[index]
+            .book
+            .publish(self.now, tick, &mut self.bids, &mut self.asks);
+        if let Some((first_id, last_id)) = ids {
+            let kind = MarketEventKind::Book {
+                first_id,
+                last_id,
+                bids: Arc::from(self.bids.as_slice()),
+                asks: Arc::from(self.asks.as_slice()),
+            };
+            self.tell(index, kind, out);
+        }
+    }
+
+    fn tell(&self, index: usize, kind: MarketEventKind, out: &mut Vec<Notice>) {
+        let info = &self.infos[index];
+        out.push(Notice::Market(MarketEvent {
+            venue: info.venue,
+            symbol: info.symbol.clone(),
+            ts: self.now,
+            kind,
+        }));
+    }
+
+    fn index(&self, venue: Venue, symbol: &str) -> Option<usize> {
+        self.by_symbol.get(&(venue, Symbol::from(symbol))).copied()
+    }
+
+    /// The venue's markets, in the order of its list; delisted ones are there with their status.
+    pub fn markets(&self, venue: Venue) -> &[MarketInfo] {
+        &self.infos[self.venues[venue as usize].clone()]
+    }
+
+    /// A market by its symbol.
+    pub fn market(&self, venue: Venue, symbol: &str) -> Option<&MarketInfo> {
+        Some(&self.infos[self.index(venue, symbol)?])
+    }
+
+    /// The book as it is shown, at most `depth` levels a side.
+    pub fn book(&self, venue: Venue, symbol: &str, depth: usize) -> Option<BookView> {
+        let book = &self.markets[self.index(venue, symbol)?].book;
+        Some(BookView {
+            last_id: book.last_id,
+            ts: book.ts,
+            bids: book.shown(Side::Buy).take(depth).collect(),
+            asks: book.shown(Side::Sell).take(depth).collect(),
+        })
+    }
+
+    /// The newest trades of a market, newest first, at most `count` of the thousand that are kept.
+    pub fn trades(&self, venue: Venue, symbol: &str, count: usize) -> Option<Vec<PublicTrade>> {
+        let book = &self.markets[self.index(venue, symbol)?].book;
+        Some(book.trades.iter().rev().take(count).copied().collect())
+    }
+
+    /// Number and configuration of the account that has this access key at a venue.
+    pub fn account_by_key(&self, venue: Venue, access_key: &str) -> Option<(u32, &AccountConfig)> {
+        self.accounts
+            .iter()
+            .zip(0u32..)
+            .find(|(account, _)| account.venue == venue && account.access_key == access_key)
+            .map(|(account, number)| (number, account))
+    }
+}

@@ -1,0 +1,72 @@
+use super::*;
+
+#[test]
+fn the_default_lists_at_least_forty_coins_at_both_venues() {
+    let list = market_list(&Config::default()).unwrap();
+    for venue in [Venue::Upbit, Venue::Binance] {
+        assert!(list.iter().filter(|listed| listed.info.venue == venue).count() >= 40);
+    }
+    assert!(list.iter().any(|listed| &*listed.info.symbol == "KRW-USDT"));
+    for listed in &list {
+        assert!(listed.start > 0.0 && listed.info.min_total < listed.info.max_total);
+    }
+    assert_eq!(Config::default().accounts_or_default().len(), 2);
+    Config::default().check().unwrap();
+}
+
+#[test]
+fn a_wrong_file_is_refused_with_the_key_and_what_is_allowed() {
+    let cases = [
+        ("sede = 1", "unknown field `sede`, expected one of `seed`"),
+        ("[rates]\nfactor = 0.0", "rates.factor: 0 is not above 0"),
+        ("[rates]\nfactor = nan", "rates.factor: NaN is not above 0"),
+        (
+            "[rates]\nupbit_levels = 1",
+            "rates.upbit_levels: 1 is not in 5 to 10000",
+        ),
+        (
+            "[markets]\nupbit_krw = [\"NOPE\"]",
+            "markets.upbit_krw: `NOPE` is not one of BTC, ETH",
+        ),
+        (
+            "[markets]\nupbit_krw = [\"BTC\", \"BTC\"]",
+            "markets.upbit_krw: `BTC` stands there twice",
+        ),
+        (
+            "[upbit]\nmaker_fee_ppm = 200000",
+            "upbit.maker_fee_ppm: 200000 is more than 100000",
+        ),
+        ("[truth]\ncheckpoint_every = 0", "truth.checkpoint_every: 0"),
+        (
+            "[[accounts]]\nvenue = \"kraken\"\naccess_key = \"a\"\nsecret = \"b\"",
+            "unknown variant `kraken`, expected one of `upbit`, `binance`",
+        ),
+        (
+            "[[accounts]]\nvenue = \"upbit\"\naccess_key = \"\"\nsecret = \"b\"",
+            "accounts[0].access_key",
+        ),
+        (
+            "[[accounts]]\nvenue = \"upbit\"\naccess_key = \"a\"\nsecret = \"b\"\nbalances.KRW = \"-1\"",
+            "accounts[0].balances.KRW: is negative",
+        ),
+        (
+            "[[accounts]]\nvenue = \"binance-usdm\"\naccess_key = \"a\"\nsecret = \"b\"",
+            "accounts[0].venue",
+        ),
+    ];
+    for (text, want) in cases {
+        let message = Config::parse(text).map(|_| ()).unwrap_err().to_string();
+        assert!(message.contains(want), "{text:?} gave {message:?}, not {want:?}");
+    }
+}
+
+#[test]
+fn a_relative_script_lies_beside_the_file_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("simex.toml");
+    std::fs::write(&path, "seed = 3\nfaults = \"calm.toml\"\n").unwrap();
+    let config = Config::load(&path).unwrap();
+    assert_eq!((config.seed, config.faults), (3, Some(folder.path().join("calm.toml"))));
+    let missing = Config::load(&folder.path().join("none.toml")).unwrap_err().to_string();
+    assert!(missing.contains("none.toml"), "{missing}");
+}

@@ -6,5 +6,5 @@
 
 pub mod config;
 pub mod exchange;
-pub mod sign;
 pub mod market;
+pub mod sign;

@@ -1,4 +1,4 @@
-//! What an operator may set: addresses, seed, markets, rates, accounts, fees, the fault script, the truth log.
+//! What an operator may set: seed, markets, rates, accounts, fees, the fault script, the truth log.
 //!
 //! Everything has a default, so that `crossbook simex` works without a file. What it deliberately does not hold is the
 //! market itself ([`crate::market`]) and the faults ([`crate::faults`]), which have a file of their own.
@@ -62,8 +62,6 @@ impl ConfigError {
 pub struct Config {
     /// Of everything that is drawn: same seed, same market.
     pub seed: u64,
-    /// Where it listens.
-    pub listen: Listen,
     /// What is listed.
     pub markets: Markets,
     /// How busy it is.
@@ -78,38 +76,6 @@ pub struct Config {
     pub faults: Option<PathBuf>,
     /// The truth log.
     pub truth: TruthConfig,
-}
-
-/// Addresses. Port 0 takes a free one, which is printed.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listen {
-    /// Upbit: REST and WebSocket.
-    pub upbit: String,
-    /// Binance spot REST.
-    pub binance_rest: String,
-    /// Binance spot market streams.
-    pub binance_stream: String,
-    /// Binance spot WebSocket API (orders, user data).
-    pub binance_api: String,
-    /// Binance USD-M REST.
-    pub usdm_rest: String,
-    /// Binance USD-M streams.
-    pub usdm_stream: String,
-}
-
-impl Default for Listen {
-    fn default() -> Listen {
-        let at = |port: u16| format!("127.0.0.1:{port}");
-        Listen {
-            upbit: at(8101),
-            binance_rest: at(8201),
-            binance_stream: at(8202),
-            binance_api: at(8203),
-            usdm_rest: at(8301),
-            usdm_stream: at(8302),
-        }
-    }
 }
 
 /// What is listed. Coins are those of [`bases::BASES`].

@@ -13,5 +13,6 @@
 pub mod clock;
 pub mod error;
 pub mod input;
+pub mod journal;
 pub mod venue;
 pub mod wire;

@@ -1,0 +1,696 @@
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use bytes::Bytes;
+use crossbook_engine::units::TimestampNs;
+use proptest::prelude::*;
+
+use super::format::{Head, VERSION};
+use super::segments::{Segments, list};
+use super::*;
+use crate::clock::Stamp;
+use crate::error::FeedError;
+use crate::input::{Answer, Body, ConnId, LinkEvent, Request, VenueIx};
+use crate::venue::Protocol;
+
+/// 2026-11-21T19:00:00Z.
+const HOUR: i64 = 1_795_287_600_000_000_000;
+const MS: i64 = 1_000_000;
+
+fn at(ns: i64) -> Stamp {
+    Stamp {
+        mono_ns: ns - HOUR + 5 * MS,
+        ts: TimestampNs(ns),
+    }
+}
+
+fn about() -> About {
+    About {
+        run: "golden".to_owned(),
+        build: "crossbook 0.1.0".to_owned(),
+        venues: vec![
+            VenueMark {
+                name: "upbit".to_owned(),
+                protocol: Protocol::Upbit,
+            },
+            VenueMark {
+                name: "binance".to_owned(),
+                protocol: Protocol::BinanceSpot,
+            },
+        ],
+        setup: "{\"markets\":[\"KRW-BTC\"]}".to_owned(),
+    }
+}
+
+fn frame(ns: i64, text: &str) -> Record {
+    input(
+        ns,
+        Body::Frame {
+            conn: ConnId(7),
+            binary: true,
+            bytes: Bytes::copy_from_slice(text.as_bytes()),
+        },
+    )
+}
+
+fn input(ns: i64, body: Body) -> Record {
+    Record {
+        stamp: at(ns),
+        item: Item::Input {
+            venue: VenueIx(1),
+            body,
+        },
+    }
+}
+
+fn mark(ns: i64, mark: Mark) -> Record {
+    Record {
+        stamp: at(ns),
+        item: Item::Mark(mark),
+    }
+}
+
+/// One record of every kind and shape that version 1 knows.
+fn every_kind() -> Vec<Record> {
+    let errors = [
+        FeedError::Connection("reset".to_owned()),
+        FeedError::Protocol("NO_CODES".to_owned()),
+        FeedError::Timeout {
+            what: "pong".to_owned(),
+            limit_ms: 10_000,
+        },
+        FeedError::Limited {
+            status: 429,
+            wait: std::time::Duration::from_millis(1_500),
+        },
+        FeedError::Overflow(2_000),
+    ];
+    let link = |event| Body::Link {
+        conn: ConnId(300),
+        event,
+    };
+    let books = || Request::Books(vec!["KRW-BTC".to_owned(), "KRW-ETH".to_owned()]);
+    let mut bodies = vec![
+        Body::Frame {
+            conn: ConnId(u32::MAX),
+            binary: false,
+            bytes: Bytes::from_static(b"{\"e\":\"depthUpdate\"}"),
+        },
+        Body::Frame {
+            conn: ConnId(0),
+            binary: true,
+            bytes: Bytes::new(),
+        },
+        link(LinkEvent::Open { takes_over: None }),
+        link(LinkEvent::Open {
+            takes_over: Some(ConnId(299)),
+        }),
+        link(LinkEvent::Live),
+        link(LinkEvent::Closed { error: None }),
+        Body::Answer {
+            request: books(),
+            outcome: Ok(Answer {
+                status: 200,
+                bytes: Bytes::from_static(b"[{}]"),
+            }),
+        },
+        Body::Answer {
+            request: Request::Trades("BTCUSDT".to_owned()),
+            outcome: Err(errors[2].clone()),
+        },
+    ];
+    for (attempt, error) in (1..).zip(errors) {
+        bodies.push(link(LinkEvent::Closed {
+            error: Some(error.clone()),
+        }));
+        bodies.push(link(LinkEvent::Failed {
+            attempt,
+            error,
+            retry_ms: 1_234,
+        }));
+    }
+    let mut records: Vec<Record> = (0..)
+        .zip(bodies)
+        .map(|(step, body)| input(HOUR + step * MS, body))
+        .collect();
+    let end = HOUR + 100 * MS;
+    records.push(input(end, Body::Tick));
+    // Arrival order is what counts: one that was stamped a little earlier stays where it came.
+    records.push(frame(end - 3, "late"));
+    records.push(mark(
+        end,
+        Mark::Stop {
+            reason: "signal".to_owned(),
+            counts: BTreeMap::from([("received".to_owned(), 21)]),
+        },
+    ));
+    records
+}
+
+/// Writes records, each in a block of its own when `alone`, and closes when told.
+fn write(dir: &Path, records: &[Record], alone: bool, close: bool) {
+    let start = records.first().map_or(at(HOUR), |record| record.stamp);
+    let mut segments =
+        Segments::begin(dir, Arc::new(Disk), about(), &JournalConfig::default(), start).expect("a folder");
+    for record in records {
+        segments.push(record).expect("room");
+        if alone {
+            segments.flush().expect("room");
+        }
+    }
+    if close {
+        segments.close().expect("room");
+    } else {
+        segments.flush().expect("room");
+    }
+}
+
+/// All records but the journal's own marks about segments.
+fn read(dir: &Path) -> (Vec<Record>, Report) {
+    let mut reader = Reader::open(dir).expect("a journal");
+    let mut records = Vec::new();
+    while let Some(record) = reader.next_record().expect("a disk") {
+        if !matches!(record.item, Item::Mark(Mark::Segment(_) | Mark::End { .. })) {
+            records.push(record);
+        }
+    }
+    (records, reader.report().clone())
+}
+
+fn only_file(dir: &Path) -> std::path::PathBuf {
+    let mut found = list(dir).expect("a folder");
+    assert_eq!(found.len(), 1);
+    found.remove(0).path
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for alone in [true, false] {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(dir.path(), &every_kind(), alone, true);
+        let (records, report) = read(dir.path());
+        assert_eq!(records, every_kind());
+        assert_eq!(report.records, records.len() as u64);
+        assert!(!report.doubtful() && report.cuts.is_empty() && report.not_closed.is_empty());
+        assert_eq!(report.blocks, if alone { records.len() as u64 + 2 } else { 2 });
+    }
+}
+
+/// A file that version 1 wrote is read as it was meant, whatever the types have become since.
+#[test]
+fn f42_the_golden_file_of_version_1_is_read() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/journal/golden");
+    let mut reader = Reader::open(&golden).expect("the golden file");
+    let mut records = Vec::new();
+    while let Some(record) = reader.next_record().expect("a disk") {
+        records.push(record);
+    }
+    assert_eq!(reader.segment().map(|mark| mark.venues.clone()), Some(about().venues));
+    assert!(matches!(records.remove(0).item, Item::Mark(Mark::Segment(mark))
+        if mark.setup == about().setup && mark.run == "golden" && mark.previous.is_none()));
+    assert!(matches!(
+        records.pop().map(|record| record.item),
+        Some(Item::Mark(Mark::End { records: 22 }))
+    ));
+    assert_eq!(records, every_kind());
+    assert!(!reader.report().doubtful());
+}
+
+#[test]
+fn f42_another_version_is_refused_by_its_number() {
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path(), &every_kind(), false, true);
+    let path = only_file(dir.path());
+    let mut bytes = std::fs::read(&path).expect("a file");
+    let head = Head {
+        version: VERSION + 1,
+        number: 1,
+        start_ns: HOUR,
+    };
+    bytes[..32].copy_from_slice(&head.encode());
+    std::fs::write(&path, bytes).expect("a file");
+    let error = Reader::open(dir.path()).err().expect("a refusal").to_string();
+    assert!(
+        error.contains("000001-20261121T19.cbj: a journal of version 2"),
+        "{error}"
+    );
+}
+
+#[test]
+fn f47_a_tail_torn_at_any_byte_is_cut_and_counted() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let records: Vec<Record> = (0..4)
+        .map(|step| frame(HOUR + step * MS, &format!("frame {step} {}", "x".repeat(40))))
+        .collect();
+    write(dir.path(), &records[..3], true, false);
+    let path = only_file(dir.path());
+    let whole_until = std::fs::metadata(&path).expect("a file").len();
+    std::fs::remove_file(&path).expect("a file");
+    write(dir.path(), &records, true, false);
+    let bytes = std::fs::read(&path).expect("a file");
+    for end in whole_until..bytes.len() as u64 {
+        std::fs::write(&path, &bytes[..end as usize]).expect("a file");
+        let (found, report) = read(dir.path());
+        assert_eq!(found, records[..3], "cut at {end}");
+        assert!(!report.doubtful(), "cut at {end}: {:?}", report.damages);
+        assert_eq!(report.not_closed, ["000001-20261121T19.cbj"]);
+        let cut: Vec<_> = report.cuts.iter().map(|cut| (cut.at, cut.bytes)).collect();
+        if end == whole_until {
+            assert_eq!(cut, []);
+        } else {
+            assert_eq!(cut, [(whole_until, end - whole_until)], "cut at {end}");
+        }
+    }
+    // Down to nothing: whatever the length, no panic, and only whole blocks come out.
+    for end in 0..whole_until {
+        std::fs::write(&path, &bytes[..end as usize]).expect("a file");
+        let (found, report) = read(dir.path());
+        assert_eq!(found, records[..found.len()]);
+        assert!(!report.doubtful());
+    }
+}
+
+/// Every bit of a whole file of five blocks, one after the other.
+#[test]
+fn f48_any_flipped_bit_is_found_and_what_is_behind_it_is_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let records: Vec<Record> = (0..3)
+        .map(|step| frame(HOUR + step * MS, &format!("frame {step}")))
+        .collect();
+    write(dir.path(), &records, true, true);
+    let path = only_file(dir.path());
+    let bytes = std::fs::read(&path).expect("a file");
+    for bit in 0..bytes.len() * 8 {
+        let byte = bit / 8;
+        let mut flipped = bytes.clone();
+        flipped[byte] ^= 1 << (bit % 8);
+        std::fs::write(&path, &flipped).expect("a file");
+        let (found, report) = read(dir.path());
+        assert!(report.doubtful(), "bit {bit}");
+        let named = report
+            .damages
+            .iter()
+            .any(|damage| damage.from <= byte as u64 && (byte as u64) < damage.to);
+        assert!(named, "bit {bit}: {:?}", report.damages);
+        assert!(
+            report.damages.len() == 1 && report.cuts.is_empty(),
+            "bit {bit}: {report:?}"
+        );
+        assert!(found.len() + 1 >= records.len(), "bit {bit}: {found:?}");
+        assert!(found.iter().all(|record| records.contains(record)), "bit {bit}");
+    }
+}
+
+#[test]
+fn f48_missing_and_foreign_bytes_are_damage() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let records: Vec<Record> = (0..3)
+        .map(|step| frame(HOUR + step * MS, &format!("frame {step}")))
+        .collect();
+    write(dir.path(), &records, true, true);
+    let path = only_file(dir.path());
+    let bytes = std::fs::read(&path).expect("a file");
+    let starts: Vec<usize> = (0..bytes.len() - 8)
+        .filter(|at| bytes[*at..at + 8] == format::BLOCK_MAGIC)
+        .collect();
+    assert_eq!(starts.len(), 5);
+    let without = |from: usize, to: usize| [&bytes[..from], &bytes[to..]].concat();
+    let with = |at: usize, more: &[u8]| [&bytes[..at], more, &bytes[at..]].concat();
+    let cases = [
+        ("a whole block", without(starts[2], starts[3]), 2),
+        ("half a block", without(starts[2], starts[2] + 80), 2),
+        ("the middle of a block", without(starts[2] + 76, starts[2] + 90), 2),
+        ("rubbish between blocks", with(starts[2], &[0xb1; 300_000]), 3),
+        ("a block twice", with(starts[3], &bytes[starts[2]..starts[3]]), 3),
+    ];
+    for (what, damaged, want) in cases {
+        std::fs::write(&path, damaged).expect("a file");
+        let (found, report) = read(dir.path());
+        assert_eq!(found.len(), want, "{what}");
+        assert_eq!(report.damages.len(), 1, "{what}: {:?}", report.damages);
+    }
+}
+
+proptest! {
+    /// Any bytes in the place of a stretch: no panic, no record that was not written, and never in silence.
+    #[test]
+    fn f48_an_overwritten_stretch_is_found(at in 0usize..900, rubbish in prop::collection::vec(any::<u8>(), 1..200)) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let records: Vec<Record> =
+            (0..5).map(|step| frame(HOUR + step * MS, &format!("frame {step} of five"))).collect();
+        write(dir.path(), &records, true, true);
+        let path = only_file(dir.path());
+        let bytes = std::fs::read(&path).expect("a file");
+        let mut changed = bytes.clone();
+        let at = at.min(bytes.len() - 1);
+        for (place, byte) in changed[at..].iter_mut().zip(&rubbish) {
+            *place = *byte;
+        }
+        prop_assume!(changed != bytes);
+        std::fs::write(&path, &changed).expect("a file");
+        if let Ok(mut reader) = Reader::open(dir.path()) {
+            while let Some(record) = reader.next_record().expect("a disk") {
+                let own = matches!(record.item, Item::Mark(_));
+                prop_assert!(own || records.contains(&record));
+            }
+            let report = reader.report();
+            prop_assert!(report.doubtful() || !report.cuts.is_empty());
+        }
+    }
+}
+
+#[test]
+fn f36_every_record_is_in_one_segment_whatever_the_hour() {
+    let hour = 3_600_000 * MS;
+    // New Year's Eve in UTC, a KST midnight (15:00 UTC), ends of months, and a stamp that is earlier than the one before.
+    let midnight = 1_798_761_600_000_000_000;
+    let times = [
+        midnight - 10 * hour,
+        midnight - 9 * hour - 1,
+        midnight - 9 * hour,
+        midnight - 9 * hour + 1,
+        midnight - 1,
+        midnight,
+        midnight - 2,
+        midnight + 31 * 24 * hour,
+    ];
+    let records: Vec<Record> = times.iter().map(|time| frame(*time, &time.to_string())).collect();
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path(), &records, false, true);
+    let (found, report) = read(dir.path());
+    assert_eq!(found, records);
+    assert!(!report.doubtful() && report.cuts.is_empty() && report.not_closed.is_empty());
+    let names: Vec<String> = list(dir.path())
+        .expect("a folder")
+        .into_iter()
+        .map(|found| found.name)
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "000001-20261231T14.cbj",
+            "000002-20261231T15.cbj",
+            "000003-20261231T23.cbj",
+            "000004-20270101T00.cbj",
+            "000005-20270201T00.cbj"
+        ]
+    );
+}
+
+#[test]
+fn f49_a_restart_never_touches_what_is_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path(), &[frame(HOUR, "first")], true, false);
+    let path = only_file(dir.path());
+    let mut bytes = std::fs::read(&path).expect("a file");
+    // Half a block at the end, as a kill leaves it.
+    bytes.extend_from_slice(&format::BLOCK_MAGIC);
+    std::fs::write(&path, &bytes).expect("a file");
+    // A foreign file under the next name.
+    std::fs::write(dir.path().join("000002-20261121T19.cbj"), b"").expect("a file");
+    write(dir.path(), &[frame(HOUR + 1, "second")], true, true);
+    assert_eq!(std::fs::read(&path).expect("a file"), bytes);
+    let (found, report) = read(dir.path());
+    assert_eq!(found, [frame(HOUR, "first"), frame(HOUR + 1, "second")]);
+    assert_eq!(report.cuts.first().map(|cut| cut.bytes), Some(8));
+    assert!(!report.doubtful(), "{:?}", report.damages);
+    assert_eq!(report.segments, 3);
+}
+
+#[test]
+fn a_segment_that_is_missing_or_changed_as_a_whole_is_told_by_its_successor() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let hour = 3_600_000 * MS;
+    let records: Vec<Record> = (0..3).map(|step| frame(HOUR + step * hour, "x")).collect();
+    write(dir.path(), &records, true, true);
+    let found = list(dir.path()).expect("a folder");
+    // The end mark is taken off: whole blocks all the same.
+    let bytes = std::fs::read(&found[1].path).expect("a file");
+    let last = (0..bytes.len() - 8)
+        .rfind(|at| bytes[*at..at + 8] == format::BLOCK_MAGIC)
+        .expect("a block");
+    std::fs::write(&found[1].path, &bytes[..last]).expect("a file");
+    let (_, report) = read(dir.path());
+    assert_eq!(report.damages.len(), 1);
+    assert!(
+        report.damages[0].what.contains("its successor knew it"),
+        "{:?}",
+        report.damages
+    );
+    std::fs::remove_file(&found[1].path).expect("a file");
+    let (_, report) = read(dir.path());
+    assert!(
+        report.damages[0].what.contains("it is not there"),
+        "{:?}",
+        report.damages
+    );
+    std::fs::remove_file(&found[0].path).expect("a file");
+    let (_, report) = read(dir.path());
+    assert_eq!(report.begins_after.as_deref(), Some("000002-20261121T20.cbj"));
+    assert!(!report.doubtful());
+}
+
+/// A disk that fails, shortens or delays on demand.
+#[derive(Clone, Default)]
+struct Bad(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    /// Bytes that still fit; `usize::MAX` for all.
+    room: AtomicUsize,
+    /// A write takes at most this many, and is interrupted before each.
+    most: AtomicUsize,
+    interrupted: AtomicBool,
+    kind: Mutex<Option<io::ErrorKind>>,
+    fsync_fails: AtomicBool,
+    fsync_held: Mutex<bool>,
+    fsync_goes: Condvar,
+}
+
+impl Bad {
+    fn with_room(room: usize, kind: io::ErrorKind) -> Bad {
+        let bad = Bad::default();
+        bad.0.room.store(room, Ordering::SeqCst);
+        bad.0.most.store(usize::MAX, Ordering::SeqCst);
+        *bad.0.kind.lock().expect("a lock") = Some(kind);
+        bad
+    }
+
+    fn hold(&self, held: bool) {
+        *self.0.fsync_held.lock().expect("a lock") = held;
+        self.0.fsync_goes.notify_all();
+    }
+}
+
+struct BadFile(Box<dyn SegmentFile>, Bad);
+struct BadDurable(Bad);
+
+impl Storage for Bad {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn SegmentFile>> {
+        Ok(Box::new(BadFile(Disk.create(path)?, self.clone())))
+    }
+
+    fn sync_dir(&self, _dir: &Path) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl SegmentFile for BadFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let state = &self.1.0;
+        if !state.interrupted.fetch_xor(true, Ordering::SeqCst) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let room = state.room.load(Ordering::SeqCst);
+        let take = bytes.len().min(state.most.load(Ordering::SeqCst)).min(room);
+        if take == 0 {
+            return Err(state
+                .kind
+                .lock()
+                .expect("a lock")
+                .unwrap_or(io::ErrorKind::Other)
+                .into());
+        }
+        state.room.store(room - take, Ordering::SeqCst);
+        self.0.write(&bytes[..take])
+    }
+
+    fn durable(&self) -> io::Result<Arc<dyn Durable>> {
+        Ok(Arc::new(BadDurable(self.1.clone())))
+    }
+}
+
+impl Durable for BadDurable {
+    fn sync(&self) -> io::Result<()> {
+        let mut held = self.0.0.fsync_held.lock().expect("a lock");
+        while *held {
+            held = self.0.0.fsync_goes.wait(held).expect("a lock");
+        }
+        match self.0.0.fsync_fails.load(Ordering::SeqCst) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn f45_short_and_interrupted_writes_are_completed() {
+    let bad = Bad::with_room(usize::MAX, io::ErrorKind::Other);
+    bad.0.most.store(3, Ordering::SeqCst);
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut segments =
+        Segments::begin(dir.path(), Arc::new(bad), about(), &JournalConfig::default(), at(HOUR)).expect("a folder");
+    for record in every_kind() {
+        segments.push(&record).expect("room");
+    }
+    segments.close().expect("room");
+    let (records, report) = read(dir.path());
+    assert_eq!(records, every_kind());
+    assert!(!report.doubtful() && report.cuts.is_empty());
+}
+
+/// Whatever the byte at which the disk is full: an error that names the file, and every block before is there.
+#[test]
+fn f44_f45_a_full_or_broken_disk_is_told_and_leaves_what_was_written() {
+    let records: Vec<Record> = (0..4)
+        .map(|step| frame(HOUR + step * MS, &format!("frame {step}")))
+        .collect();
+    let full = {
+        let dir = tempfile::tempdir().expect("a folder");
+        write(dir.path(), &records, true, true);
+        std::fs::metadata(only_file(dir.path())).expect("a file").len() as usize
+    };
+    for room in 0..full {
+        let kind = [io::ErrorKind::StorageFull, io::ErrorKind::Other][room % 2];
+        let dir = tempfile::tempdir().expect("a folder");
+        let bad = Bad::with_room(room, kind);
+        let mut written = 0;
+        let result = Segments::begin(dir.path(), Arc::new(bad), about(), &JournalConfig::default(), at(HOUR)).and_then(
+            |mut segments| {
+                for record in &records {
+                    segments.push(record)?;
+                    segments.flush()?;
+                    written += 1;
+                }
+                segments.close()
+            },
+        );
+        match result {
+            Err(JournalError::Io { action, path, source }) => {
+                assert_eq!((action, path.file_name()), ("write", only_file(dir.path()).file_name()));
+                assert_eq!(source.kind(), kind);
+            }
+            other => panic!("{room} bytes of room: {other:?}"),
+        }
+        let (found, report) = read(dir.path());
+        assert_eq!(found, records[..written], "{room} bytes of room");
+        assert!(!report.doubtful());
+    }
+}
+
+fn open(dir: &Path, storage: &Bad) -> Journal {
+    let config = JournalConfig {
+        flush_ms: 1,
+        sync_ms: 10,
+        ..JournalConfig::default()
+    };
+    Journal::open(dir, about(), &config, Arc::new(storage.clone()), at(HOUR)).expect("a folder")
+}
+
+/// Waits for what must come; a test that hangs here has failed.
+async fn until(journal: &Journal, what: impl Fn(&Status) -> bool) {
+    while !what(&journal.status()) {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn records_reach_the_kernel_and_the_disk_without_more_of_them_coming() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let journal = open(dir.path(), &Bad::with_room(usize::MAX, io::ErrorKind::Other));
+    journal.push(frame(HOUR, "alone")).await.expect("room");
+    until(&journal, |status| status.written == 1).await;
+    // Nothing was closed: this is what a reader finds after a kill.
+    assert_eq!(read(dir.path()).0, [frame(HOUR, "alone")]);
+    until(&journal, |status| status.synced == 1).await;
+    let status = journal.close().await.expect("closed");
+    assert_eq!((status.written, status.synced, status.queued_bytes), (1, 1, 0));
+    assert!(read(dir.path()).1.not_closed.is_empty());
+}
+
+#[tokio::test]
+async fn f51_a_slow_fsync_holds_up_neither_the_loop_nor_the_writes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let slow = Bad::with_room(usize::MAX, io::ErrorKind::Other);
+    slow.hold(true);
+    let journal = open(dir.path(), &slow);
+    for step in 0..200 {
+        journal
+            .push(frame(HOUR + step, "while the disk is busy"))
+            .await
+            .expect("room");
+    }
+    until(&journal, |status| status.written == 200).await;
+    assert_eq!(journal.status().synced, 0);
+    assert_eq!(read(dir.path()).0.len(), 200);
+    slow.hold(false);
+    until(&journal, |status| status.synced == 200).await;
+    assert!(journal.status().most_sync_lag > std::time::Duration::ZERO);
+    journal.close().await.expect("closed");
+}
+
+#[tokio::test]
+async fn f46_an_fsync_that_fails_ends_the_journal() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bad = Bad::with_room(usize::MAX, io::ErrorKind::Other);
+    let journal = open(dir.path(), &bad);
+    bad.0.fsync_fails.store(true, Ordering::SeqCst);
+    journal.push(frame(HOUR, "written")).await.expect("room");
+    let error = journal.failed().await;
+    assert!(matches!(&error, JournalError::Io { action: "fsync", .. }), "{error}");
+    bad.0.fsync_fails.store(false, Ordering::SeqCst);
+    assert!(journal.push(frame(HOUR, "after")).await.is_err());
+    assert!(journal.close().await.is_err());
+    assert_eq!(read(dir.path()).0, [frame(HOUR, "written")]);
+}
+
+#[tokio::test]
+async fn a_full_disk_frees_those_who_wait_for_room() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let bad = Bad::with_room(2_000, io::ErrorKind::StorageFull);
+    let journal = open(dir.path(), &bad);
+    let noise: String = (0..40_000_u32)
+        .map(|n| char::from(33 + (n.wrapping_mul(2_654_435_761) >> 20) as u8 % 90))
+        .collect();
+    let mut pushed = 0;
+    let error = loop {
+        match journal.push(frame(HOUR + pushed, &noise)).await {
+            Ok(()) => pushed += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("000001-20261121T19.cbj"), "{error}");
+}
+
+#[tokio::test]
+async fn f40_the_second_recorder_is_told_who_the_first_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let good = Bad::with_room(usize::MAX, io::ErrorKind::Other);
+    let first = open(dir.path(), &good);
+    let second = Journal::open(
+        dir.path(),
+        about(),
+        &JournalConfig::default(),
+        Arc::new(good.clone()),
+        at(HOUR),
+    );
+    let refusal = second.err().map(|error| error.to_string()).unwrap_or_default();
+    let owner = format!("process {}, run golden", std::process::id());
+    assert!(refusal.contains(&owner), "{refusal}");
+    assert_eq!(list(dir.path()).expect("a folder").len(), 1);
+    first.close().await.expect("closed");
+    open(dir.path(), &good).close().await.expect("closed");
+}

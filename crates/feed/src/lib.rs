@@ -14,5 +14,7 @@ pub mod clock;
 pub mod error;
 pub mod input;
 pub mod journal;
+pub mod rest;
+pub mod tls;
 pub mod venue;
 pub mod wire;

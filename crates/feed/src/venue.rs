@@ -195,6 +195,8 @@ pub struct RestLimits {
     pub poll_ms: u64,
     /// A request is given up after this long.
     pub timeout_ms: u64,
+    /// Largest answer that is taken, unpacked. Binance's `exchangeInfo` is the largest there is, above 10 MB.
+    pub max_body_bytes: usize,
     /// Share of the venue's own limits that is used, in percent.
     pub headroom_percent: u8,
     /// In `auto`, polling starts when the WebSocket has been down for this long.
@@ -210,6 +212,7 @@ impl Default for RestLimits {
         RestLimits {
             poll_ms: 1_000,
             timeout_ms: 5_000,
+            max_body_bytes: 64 << 20,
             headroom_percent: 50,
             fallback_after_ms: 5_000,
             banned_ms: 120_000,

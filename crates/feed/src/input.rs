@@ -7,10 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Stamp;
 use crate::error::FeedError;
+use crate::fx::{Reading, Said};
+use crate::rules::RulesNote;
 
 /// A venue of this process: its place in the list of venue files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VenueIx(pub u8);
+
+impl VenueIx {
+    /// No venue: whence readings of exchange rates come.
+    pub const NONE: VenueIx = VenueIx(u8::MAX);
+}
 
 /// One life of one socket: numbers grow with every connection made in this process and are never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,6 +72,37 @@ pub enum Body {
     /// Nothing came in for a while: time has passed, and no more. It stands in the journal as all inputs do, so that what
     /// a timer did in silence is done again by whoever reads it. Its venue says nothing.
     Tick,
+    /// What was learned beside the market data.
+    Note(Box<Note>),
+}
+
+/// What is learned beside the market data: already read, as a value with a text form (JSON), so that a recorder keeps it in its
+/// place among the frames and a replay gives it back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Note {
+    /// A source of exchange rates answered, or failed to; from [`VenueIx::NONE`].
+    Fx(Reading),
+    /// Rules of a venue's markets are new, or could not be had.
+    Rules(RulesNote),
+}
+
+impl Note {
+    /// Bytes of its text at most, near enough to bound a queue by.
+    pub fn weight(&self) -> usize {
+        match self {
+            Note::Fx(Reading { source, said }) => {
+                let reason = match said {
+                    Said::Quote { .. } => 0,
+                    Said::Failed { reason } => reason.len(),
+                };
+                source.len() + reason + 128
+            }
+            // A market's rules take 500 to 900 bytes, most of them ticks.
+            Note::Rules(RulesNote::Update(update)) => update.changed.len() * 1_024 + update.gone.len() * 32 + 64,
+            Note::Rules(RulesNote::Failed { venue, reason, .. }) => venue.len() + reason.len() + 64,
+        }
+    }
 }
 
 /// What a connection says of itself. Journals hold it as it is spelled here.

@@ -12,9 +12,11 @@
 
 pub mod clock;
 pub mod error;
+pub mod fx;
 pub mod input;
 pub mod journal;
 pub mod rest;
+pub mod rules;
 pub mod tls;
 pub mod venue;
 pub mod wire;

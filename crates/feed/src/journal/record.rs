@@ -5,6 +5,7 @@
 //!         bytes of the body; then the body
 //! body    frame: venue u8, connection varint, the frame's bytes        link: venue u8, connection varint, JSON
 //!         answer: venue u8, bytes of its JSON varint, JSON, bytes of the answer        tick: venue u8        mark: JSON
+//!         note: venue u8, JSON
 //! ```
 //!
 //! What comes a thousand times a second is binary; what comes once a minute is JSON, so that it can grow fields.
@@ -129,6 +130,7 @@ const LINK: u8 = 3;
 const ANSWER: u8 = 4;
 const MARK: u8 = 5;
 const TICK: u8 = 6;
+const NOTE: u8 = 7;
 
 #[derive(Serialize, Deserialize)]
 struct AnswerHead {
@@ -174,6 +176,10 @@ pub fn encode(record: &Record, before: Stamp, out: &mut Vec<u8>) -> Result<(), s
                     (ANSWER, bytes)
                 }
                 Body::Tick => (TICK, &[]),
+                Body::Note(note) => {
+                    serde_json::to_writer(&mut head, note)?;
+                    (NOTE, &[])
+                }
             }
         }
         Item::Mark(mark) => {
@@ -205,6 +211,7 @@ pub fn weight(item: &Item) -> usize {
                 asked + outcome.as_ref().map_or(256, |answer| answer.bytes.len())
             }
             Body::Tick => 0,
+            Body::Note(note) => note.weight(),
         },
         Item::Mark(mark) => match mark {
             Mark::Segment(segment) => segment.setup.len() + 512,
@@ -266,6 +273,7 @@ fn decode_item(kind: u8, body: &Bytes) -> Option<Item> {
             }
         }
         TICK => Body::Tick,
+        NOTE => Body::Note(serde_json::from_slice(&body[at..]).ok()?),
         _ => return None,
     };
     Some(Item::Input { venue, body })

@@ -9,6 +9,7 @@ use crossbook_engine::units::TimestampNs;
 use proptest::prelude::*;
 
 use super::format::{Head, VERSION};
+use super::record::{decode, encode, weight};
 use super::segments::{Segments, list};
 use super::*;
 use crate::clock::Stamp;
@@ -693,4 +694,50 @@ async fn f40_the_second_recorder_is_told_who_the_first_is() {
     assert_eq!(list(dir.path()).expect("a folder").len(), 1);
     first.close().await.expect("closed");
     open(dir.path(), &good).close().await.expect("closed");
+}
+
+#[test]
+fn notes_are_read_back_as_they_were_written_and_weigh_what_they_take() {
+    use crate::fx::{Reading, Said};
+    use crate::input::Note;
+    use crate::rules::{Catalogue, RulesNote, Update, upbit};
+
+    let listing = |market: &str| upbit::Listing {
+        market: market.to_owned(),
+        flags: vec!["GLOBAL_PRICE_DIFFERENCES".to_owned()],
+    };
+    let listed: Catalogue = upbit::catalogue(vec![listing("KRW-BTC"), listing("BTC-ETH")], &BTreeMap::new());
+    let reading = |said| {
+        Note::Fx(Reading {
+            source: "bank".to_owned(),
+            said,
+        })
+    };
+    for note in [
+        reading(Said::Quote {
+            rate: crossbook_engine::units::Amount::from_raw(139_157_000_000).expect("an amount"),
+            ts_event: TimestampNs(HOUR),
+        }),
+        reading(Said::Failed {
+            reason: "timeout: answer took longer than 5000 ms".to_owned(),
+        }),
+        Note::Rules(RulesNote::Update(Update::between("upbit", &BTreeMap::new(), &listed))),
+        Note::Rules(RulesNote::Failed {
+            venue: "upbit".to_owned(),
+            attempt: 2,
+            reason: "limited".to_owned(),
+        }),
+    ] {
+        let record = input(HOUR, Body::Note(Box::new(note)));
+        let before = Stamp {
+            mono_ns: 0,
+            ts: TimestampNs(0),
+        };
+        let mut bytes = Vec::new();
+        encode(&record, before, &mut bytes).expect("a note is JSON");
+        assert!(bytes.len() <= weight(&record.item), "{} bytes: {record:?}", bytes.len());
+        let mut rest = Bytes::from(bytes);
+        assert_eq!(decode(&mut rest, before), Some(record));
+        assert!(rest.is_empty());
+    }
 }

@@ -11,6 +11,7 @@
 //! [`input::Input`]: what follows is a function of the inputs, so a journal of them replays to the same events.
 
 pub mod clock;
+pub mod connection;
 pub mod error;
 pub mod fx;
 pub mod input;

@@ -50,6 +50,10 @@ pub struct VenueConfig {
     /// Which streams are subscribed to, for each market.
     #[serde(default = "VenueConfig::default_streams")]
     pub streams: Vec<StreamKind>,
+    /// Kinds of streams that must speak within `first_data_ms` of the subscription, else the connection is made anew.
+    /// When absent: all of Upbit (it sends a snapshot of each), and all of Binance but trades (it sends changes only).
+    #[serde(default)]
+    pub first_data: Option<Vec<StreamKind>>,
     /// Levels a side: Upbit's unit (1, 5, 15, 30), Binance's partial depth (5, 10, 20) or snapshot limit (to 5000).
     #[serde(default)]
     pub levels: Option<u16>,

@@ -1,0 +1,5 @@
+//! The real connection code over an in-memory pipe against a venue whose every move a test makes, with paused time: an
+//! hour of silence passes in milliseconds. Names of tests begin with the row of the fault list that they hold.
+
+mod cuts;
+mod venue;

@@ -1,0 +1,751 @@
+//! Inputs in, events and commands out: parsing, routing, timers, and the account of both.
+//!
+//! Pure: it does no I/O and reads no clock; time is what the inputs' stamps say. A timer that fell due before an input is
+//! served before it, at the time at which it fell due, so the same inputs give the same events whether or not anybody
+//! asked in between. What always holds: each frame is counted once ([`Account::is_balanced`]), and of each market, the time
+//! in which its book was live and its gaps make up the length of the run.
+
+use std::collections::HashMap;
+
+use crossbook_engine::book::Book;
+use crossbook_engine::book::sync::{MessageIds, SequenceRule};
+use crossbook_engine::event::EventKind;
+use crossbook_engine::units::TimestampNs;
+use thiserror::Error;
+
+use super::account::Account;
+use super::clocks::{Latency, OwnClock, VenueClock};
+use super::links::Links;
+use super::market::MarketState;
+use crate::book::{Counts, Fate, Flag, Health, Kind, MarketBook, MarketIx, Message, Out, Output};
+use crate::clock::Stamp;
+use crate::error::FeedError;
+use crate::input::{Answer, Body, Command, ConnId, Input, LinkEvent, Request, VenueIx, Via};
+use crate::venue::{Protocol, StreamKind, VenueConfig};
+use crate::wire::{self, Role, Scratch};
+
+/// Why a pipeline cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PipelineError {
+    /// More venues than 255 or more markets than 65,535.
+    #[error("too many venues or markets")]
+    TooMany,
+    /// A market stands twice in the list of its venue.
+    #[error("{venue}: market {market} is listed twice")]
+    Twice {
+        /// Name of the venue.
+        venue: String,
+        /// The market.
+        market: String,
+    },
+    /// The streams of a venue have no book in them.
+    #[error("{venue}: none of its streams carries a book")]
+    NoBook {
+        /// Name of the venue.
+        venue: String,
+    },
+}
+
+/// What does not belong to a single venue.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Our wall clock is doubtful when it and the monotonic one disagree by more than this, in milliseconds.
+    pub clock_step_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { clock_step_ms: 1_000 }
+    }
+}
+
+/// The pipeline: all venues and markets of a process.
+#[derive(Debug)]
+pub struct Pipeline {
+    venues: Vec<VenueState>,
+    markets: Vec<MarketState>,
+    scratch: Scratch,
+    own_clock: OwnClock,
+    /// The newest input's stamp: wall time of a timer is derived from it.
+    input: Option<Stamp>,
+    /// Neither clock of anything that leaves is before this.
+    now: Stamp,
+    /// No timer falls due before this.
+    due_ns: i64,
+}
+
+#[derive(Debug)]
+struct VenueState {
+    name: String,
+    protocol: Protocol,
+    by_symbol: HashMap<String, MarketIx>,
+    /// Which stream makes the books.
+    source: StreamKind,
+    links: Links,
+    account: Account,
+    latency: Latency,
+    clock: VenueClock,
+    stale_ns: i64,
+    /// When a connection was given up because nothing on it was new.
+    renewed_ns: Option<i64>,
+    stale_ms: u64,
+    /// Why the frame in hand was passed over; a buffer.
+    ignored: String,
+}
+
+/// What can be seen of a market.
+#[derive(Debug, Clone, Copy)]
+pub struct Market<'a> {
+    state: &'a MarketState,
+}
+
+impl<'a> Market<'a> {
+    /// Its venue.
+    pub fn venue(&self) -> VenueIx {
+        self.state.venue
+    }
+
+    /// The venue's spelling of it.
+    pub fn symbol(&self) -> &'a str {
+        self.state.book.symbol()
+    }
+
+    /// Its book.
+    pub fn book(&self) -> &'a Book {
+        self.state.book.book()
+    }
+
+    /// Whether that can be believed.
+    pub fn health(&self) -> Health {
+        self.state.book.health()
+    }
+
+    /// What happened to it.
+    pub fn counts(&self) -> Counts {
+        self.state.book.counts()
+    }
+
+    /// Nanoseconds in which the book was live, and nanoseconds of gaps, as far as they were told.
+    pub fn covered_and_gaps_ns(&self) -> (i64, i64) {
+        self.state.book.covered_and_gaps_ns()
+    }
+
+    /// Diffs that wait for a snapshot.
+    pub fn kept(&self) -> usize {
+        self.state.book.kept()
+    }
+}
+
+impl Pipeline {
+    /// A pipeline for these venues, each with its markets in the venue's own spelling. [`MarketIx`] counts them in this
+    /// order. The run begins with the first input.
+    ///
+    /// # Errors
+    /// [`PipelineError`].
+    pub fn new(venues: &[(VenueConfig, Vec<String>)], options: Options) -> Result<Pipeline, PipelineError> {
+        // Until the first input says when the run begins.
+        let start = Stamp {
+            mono_ns: 0,
+            ts: TimestampNs(0),
+        };
+        let mut pipeline = Pipeline {
+            venues: Vec::new(),
+            markets: Vec::new(),
+            scratch: Scratch::default(),
+            own_clock: OwnClock::new(nanos(options.clock_step_ms)),
+            input: None,
+            now: start,
+            due_ns: i64::MAX,
+        };
+        for (at, (config, symbols)) in venues.iter().enumerate() {
+            let venue = VenueIx(u8::try_from(at).map_err(|_| PipelineError::TooMany)?);
+            let source = book_source(config)?;
+            let mut by_symbol = HashMap::with_capacity(symbols.len());
+            for symbol in symbols {
+                let market = MarketIx(u16::try_from(pipeline.markets.len()).map_err(|_| PipelineError::TooMany)?);
+                if by_symbol.insert(symbol.clone(), market).is_some() {
+                    return Err(PipelineError::Twice {
+                        venue: config.name.clone(),
+                        market: symbol.clone(),
+                    });
+                }
+                let kind = kind_of(config.protocol, source);
+                let book = MarketBook::new(market, venue, symbol.clone(), kind, &config.books, start);
+                pipeline.markets.push(MarketState::new(venue, book));
+            }
+            let sockets = symbols.len().div_ceil(usize::from(config.markets_per_socket.max(1)));
+            pipeline.venues.push(VenueState {
+                name: config.name.clone(),
+                protocol: config.protocol,
+                by_symbol,
+                source,
+                links: Links::new(sockets, config.data_source, nanos(config.rest.fallback_after_ms)),
+                account: Account::default(),
+                latency: Latency::new(),
+                clock: VenueClock::new(nanos(config.books.clock_ahead_ms)),
+                stale_ns: nanos(config.books.stale_after_ms),
+                renewed_ns: None,
+                stale_ms: config.books.stale_after_ms,
+                ignored: String::new(),
+            });
+        }
+        Ok(pipeline)
+    }
+
+    /// Takes an input. All that follows from it, and from timers that fell due before it, goes to `out` before this
+    /// returns.
+    pub fn input(&mut self, input: &Input, out: &mut Out<'_>) {
+        let now = self.advance(input.stamp, out);
+        if self.own_clock.observe(now) {
+            out(Output::Flag {
+                venue: input.venue,
+                flag: Flag::OwnClock,
+                on: self.own_clock.doubtful,
+            });
+        }
+        if usize::from(input.venue.0) >= self.venues.len() {
+            return;
+        }
+        match &input.body {
+            Body::Frame { conn, bytes, .. } => self.frame(now, input.venue, *conn, bytes, out),
+            Body::Link { conn, event } => self.link(now, input.venue, *conn, event, out),
+            Body::Answer { request, outcome } => self.answer(now, input.venue, request, outcome, out),
+            Body::Tick => {}
+        }
+    }
+
+    /// Serves the timers that have fallen due by now. Asking is never necessary for what [`Pipeline::input`] does later,
+    /// only for its being done in time when nothing comes in. Who wants to replay what this did, journals a [`Body::Tick`]
+    /// and gives it to [`Pipeline::input`].
+    pub fn tick(&mut self, stamp: Stamp, out: &mut Out<'_>) {
+        if self.input.is_some() {
+            self.timers(stamp.mono_ns, out);
+        }
+    }
+
+    /// The run is over: gaps that last are told up to now, and frames that wait are given up.
+    pub fn finish(&mut self, stamp: Stamp, out: &mut Out<'_>) {
+        let now = self.advance(stamp, out);
+        for market in &mut self.markets {
+            market.book.finish(now, out);
+            settle(&mut self.venues[usize::from(market.venue.0)].account, &mut market.book);
+        }
+    }
+
+    /// How many markets there are.
+    pub fn len(&self) -> usize {
+        self.markets.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.markets.is_empty()
+    }
+
+    /// A market; `None` beyond the last.
+    pub fn market(&self, market: MarketIx) -> Option<Market<'_>> {
+        self.markets.get(usize::from(market.0)).map(|state| Market { state })
+    }
+
+    /// All markets, in their order.
+    pub fn markets(&self) -> impl Iterator<Item = (MarketIx, Market<'_>)> {
+        let indices = (0..=u16::MAX).map(MarketIx);
+        indices.zip(self.markets.iter().map(|state| Market { state }))
+    }
+
+    /// The market of this name at this venue.
+    pub fn find(&self, venue: VenueIx, symbol: &str) -> Option<MarketIx> {
+        self.venues
+            .get(usize::from(venue.0))
+            .and_then(|venue| venue.by_symbol.get(symbol).copied())
+    }
+
+    /// Name of a venue.
+    pub fn venue_name(&self, venue: VenueIx) -> Option<&str> {
+        self.venues.get(usize::from(venue.0)).map(|venue| venue.name.as_str())
+    }
+
+    /// Where a venue's frames went.
+    pub fn account(&self, venue: VenueIx) -> Option<&Account> {
+        self.venues.get(usize::from(venue.0)).map(|venue| &venue.account)
+    }
+
+    /// How long a venue's messages took, by its clock and ours.
+    pub fn latency(&self, venue: VenueIx) -> Option<&Latency> {
+        self.venues.get(usize::from(venue.0)).map(|venue| &venue.latency)
+    }
+
+    /// Whether a venue is polled now.
+    pub fn is_polling(&self, venue: VenueIx) -> bool {
+        self.venues
+            .get(usize::from(venue.0))
+            .is_some_and(|venue| venue.links.polling())
+    }
+
+    /// Whether a flag about clocks holds now.
+    pub fn flag(&self, venue: VenueIx, flag: Flag) -> bool {
+        match (flag, self.venues.get(usize::from(venue.0))) {
+            (Flag::OwnClock, _) => self.own_clock.doubtful,
+            (Flag::VenueAhead, Some(venue)) => venue.clock.ahead,
+            (Flag::VenueDrift, Some(venue)) => venue.clock.drift,
+            (_, None) => false,
+        }
+    }
+
+    /// How often our wall clock was stepped.
+    pub fn clock_steps(&self) -> u64 {
+        self.own_clock.steps
+    }
+
+    /// When the next timer may fall due, on the monotonic clock; `i64::MAX` when none runs.
+    pub fn due_ns(&self) -> i64 {
+        self.due_ns
+    }
+
+    /// Time goes on to an input's stamp.
+    fn advance(&mut self, stamp: Stamp, out: &mut Out<'_>) -> Stamp {
+        if self.input.is_none() {
+            self.begin(stamp);
+        }
+        self.timers(stamp.mono_ns, out);
+        self.now = later(self.now, stamp);
+        self.input = Some(self.now);
+        self.now
+    }
+
+    fn begin(&mut self, stamp: Stamp) {
+        self.input = Some(stamp);
+        self.now = stamp;
+        for market in &mut self.markets {
+            market.book.begin(stamp);
+        }
+        for venue in &mut self.venues {
+            venue.links.begin(stamp);
+        }
+        self.due_ns = i64::MIN;
+    }
+
+    fn timers(&mut self, until_ns: i64, out: &mut Out<'_>) {
+        while self.due_ns <= until_ns {
+            let venues = self.venues.iter().map(|venue| venue.links.due_ns());
+            let markets = self.markets.iter().map(|market| market.book.due_ns());
+            let first = venues.chain(markets).enumerate().min_by_key(|(at, due)| (*due, *at));
+            let Some((at, due_ns)) = first.filter(|(_, due_ns)| *due_ns <= until_ns) else {
+                self.due_ns = first.map_or(i64::MAX, |(_, due_ns)| due_ns);
+                return;
+            };
+            self.now = self.stamp_at(due_ns);
+            match at.checked_sub(self.venues.len()) {
+                None => self.review(VenueIx(at as u8), out),
+                Some(market) => {
+                    let was_live = self.markets[market].book.health().is_live();
+                    self.markets[market].book.fire(self.now, out);
+                    self.settle(market);
+                    if was_live && !self.markets[market].book.health().is_live() {
+                        self.renew(market, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The stamp of a timer: wall time goes on from the last input as the monotonic clock does.
+    fn stamp_at(&self, due_ns: i64) -> Stamp {
+        let input = self.input.unwrap_or(self.now);
+        let due = Stamp {
+            mono_ns: due_ns,
+            ts: input.ts.plus(due_ns.saturating_sub(input.mono_ns).max(0)),
+        };
+        later(self.now, due)
+    }
+
+    /// A market became stale. When all that its connection delivers is stale, though the socket lives, another connection
+    /// may know more; once in ten times the limit.
+    fn renew(&mut self, market: usize, out: &mut Out<'_>) {
+        let state = &self.markets[market];
+        let venue = &mut self.venues[usize::from(state.venue.0)];
+        let Some(conn) = state.newest_feed() else { return };
+        let recent = |at: i64| self.now.mono_ns < at.saturating_add(venue.stale_ns.saturating_mul(10));
+        if venue.renewed_ns.is_some_and(recent) {
+            return;
+        }
+        let delivers = |state: &&MarketState| state.is_fed_by(conn);
+        if self
+            .markets
+            .iter()
+            .filter(delivers)
+            .any(|state| state.book.health().is_live())
+        {
+            return;
+        }
+        venue.renewed_ns = Some(self.now.mono_ns);
+        out(Output::Command(Command::Reconnect {
+            conn,
+            error: FeedError::Timeout {
+                what: "new content of any market".to_owned(),
+                limit_ms: venue.stale_ms,
+            },
+        }));
+    }
+
+    fn frame(&mut self, now: Stamp, venue: VenueIx, conn: ConnId, bytes: &[u8], out: &mut Out<'_>) {
+        let state = &mut self.venues[usize::from(venue.0)];
+        state.account.received += 1;
+        state.account.bytes += bytes.len() as u64;
+        if !state.links.takes(conn) {
+            state.account.ignore("frame of a connection that had ended", 1);
+            return;
+        }
+        let mut route = Route {
+            now,
+            venue,
+            via: Via::WebSocket(conn),
+            only: None,
+            state,
+            markets: &mut self.markets,
+            due_ns: &mut self.due_ns,
+            tally: Tally::default(),
+            out,
+        };
+        let protocol = route.state.protocol;
+        let read = wire::read(protocol, bytes, &mut self.scratch, &mut |message| {
+            route.message(&message)
+        });
+        route.close(bytes, read.err().as_ref());
+    }
+
+    fn answer(
+        &mut self,
+        now: Stamp,
+        venue: VenueIx,
+        request: &Request,
+        outcome: &Result<Answer, FeedError>,
+        out: &mut Out<'_>,
+    ) {
+        let state = &mut self.venues[usize::from(venue.0)];
+        let mut wait_ns = 0;
+        match outcome {
+            Err(error) => {
+                state.account.failed_requests += 1;
+                if let FeedError::Limited { wait, .. } = error {
+                    wait_ns = i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX);
+                }
+            }
+            Ok(answer) if answer.status != 200 => {
+                state.account.received += 1;
+                state.account.bytes += answer.bytes.len() as u64;
+                state.account.failed_requests += 1;
+                state
+                    .account
+                    .ignore(&format!("answer with HTTP status {}", answer.status), 1);
+            }
+            Ok(answer) => {
+                state.account.received += 1;
+                state.account.bytes += answer.bytes.len() as u64;
+                let mut route = Route {
+                    now,
+                    venue,
+                    via: Via::Rest,
+                    only: match request {
+                        Request::Books(symbols) => symbols.first().map(String::as_str),
+                        Request::Trades(symbol) => Some(symbol),
+                    },
+                    state,
+                    markets: &mut self.markets,
+                    due_ns: &mut self.due_ns,
+                    tally: Tally::default(),
+                    out,
+                };
+                let (protocol, bytes) = (route.state.protocol, &answer.bytes);
+                let read = wire::read_answer(protocol, request, bytes, &mut self.scratch, &mut |message| {
+                    route.message(&message);
+                });
+                route.close(bytes, read.err().as_ref());
+            }
+        }
+        // Whose book was asked for and is not in the answer: that request came to nothing.
+        if let Request::Books(symbols) = request {
+            for symbol in symbols {
+                if let Some(market) = self.find(venue, symbol) {
+                    let book = &mut self.markets[usize::from(market.0)].book;
+                    book.failed(now, wait_ns);
+                    self.due_ns = self.due_ns.min(book.due_ns());
+                }
+            }
+        }
+        self.review(venue, out);
+    }
+
+    fn link(&mut self, now: Stamp, venue: VenueIx, conn: ConnId, event: &LinkEvent, out: &mut Out<'_>) {
+        let links = &mut self.venues[usize::from(venue.0)].links;
+        match event {
+            LinkEvent::Open { takes_over } => links.open(conn, *takes_over),
+            LinkEvent::Live => {
+                links.live(conn);
+                if links.up() {
+                    for market in self.markets.iter_mut().filter(|market| market.venue == venue) {
+                        market.book.connected(now, out);
+                        self.due_ns = self.due_ns.min(market.book.due_ns());
+                    }
+                }
+            }
+            LinkEvent::Closed { error } => {
+                let heir = links.close(conn).filter(|_| error.is_none());
+                let (up, polling) = (links.up(), links.polling());
+                for index in 0..self.markets.len() {
+                    let market = &mut self.markets[index];
+                    if market.venue != venue {
+                        continue;
+                    }
+                    let lost = market.lost(conn, heir) || (!up && !market.has_feed());
+                    if lost && market.book.is_fed() {
+                        market.book.disconnected(now, polling, out);
+                        self.settle(index);
+                    }
+                }
+            }
+            LinkEvent::Failed { .. } => {}
+        }
+        self.review(venue, out);
+    }
+
+    /// Looks whether a venue is to be polled.
+    fn review(&mut self, venue: VenueIx, out: &mut Out<'_>) {
+        let mut markets = self.markets.iter().filter(|market| market.venue == venue);
+        let served = markets.any(|market| market.book.is_polled());
+        let links = &mut self.venues[usize::from(venue.0)].links;
+        if let Some(on) = links.review(self.now, served) {
+            out(Output::Command(Command::Poll { venue, on }));
+        }
+        self.due_ns = self.due_ns.min(links.due_ns());
+    }
+
+    fn settle(&mut self, market: usize) {
+        let market = &mut self.markets[market];
+        settle(&mut self.venues[usize::from(market.venue.0)].account, &mut market.book);
+        self.due_ns = self.due_ns.min(market.book.due_ns());
+    }
+}
+
+/// The way of the messages of one frame or answer to their markets.
+struct Route<'a, 'o> {
+    now: Stamp,
+    venue: VenueIx,
+    via: Via,
+    /// Whose a message is that does not say so.
+    only: Option<&'a str>,
+    state: &'a mut VenueState,
+    markets: &'a mut [MarketState],
+    due_ns: &'a mut i64,
+    tally: Tally,
+    out: &'a mut Out<'o>,
+}
+
+/// What became of the messages of one frame. A frame counts as the best that became of any of them.
+#[derive(Debug, Default)]
+struct Tally {
+    applied: bool,
+    kept: bool,
+    ignored: bool,
+}
+
+impl Route<'_, '_> {
+    fn message(&mut self, message: &wire::Message<'_>) {
+        match self.fate(message) {
+            Fate::Applied => self.tally.applied = true,
+            Fate::Kept => self.tally.kept = true,
+            Fate::Ignored(why) => {
+                // `Other` has its name in the message.
+                let kind = match message.body {
+                    wire::Body::Other(kind) => kind,
+                    _ => why,
+                };
+                if !self.tally.ignored {
+                    self.tally.ignored = true;
+                    self.state.ignored.clear();
+                    self.state.ignored.push_str(kind);
+                }
+            }
+        }
+    }
+
+    fn fate(&mut self, message: &wire::Message<'_>) -> Fate {
+        match message.body {
+            wire::Body::Other(_) => return Fate::Ignored("other"),
+            wire::Body::Refusal(_) => return Fate::Ignored("refusal"),
+            wire::Body::Shutdown => return Fate::Ignored("serverShutdown"),
+            wire::Body::Book(_) | wire::Body::Trade(_) | wire::Body::Ticker(_) | wire::Body::Mark(_) => {}
+        }
+        let Some(symbol) = message.symbol.or(self.only) else {
+            return Fate::Ignored("message that names no market");
+        };
+        let Some(&ix) = self.state.by_symbol.get(symbol) else {
+            return Fate::Ignored("other market");
+        };
+        let fresh_ns = self.clocks(message);
+        let market = &mut self.markets[usize::from(ix.0)];
+        if let Via::WebSocket(conn) = self.via {
+            market.fed_by(conn);
+        }
+        let fate = self.market(ix, message, fresh_ns);
+        let book = &mut self.markets[usize::from(ix.0)].book;
+        settle(&mut self.state.account, book);
+        *self.due_ns = (*self.due_ns).min(book.due_ns());
+        fate
+    }
+
+    /// When the content of a message was made, on our monotonic clock.
+    fn clocks(&mut self, message: &wire::Message<'_>) -> i64 {
+        let Some(ts) = message.ts_event else {
+            return self.now.mono_ns;
+        };
+        if !message.initial && matches!(self.via, Via::WebSocket(_)) {
+            self.state.latency.observe(self.now.ts.0.saturating_sub(ts.0));
+        }
+        let (fresh_ns, changed) = self.state.clock.observe(self.now, ts.0);
+        if changed {
+            for (flag, on) in [
+                (Flag::VenueAhead, self.state.clock.ahead),
+                (Flag::VenueDrift, self.state.clock.drift),
+            ] {
+                (self.out)(Output::Flag {
+                    venue: self.venue,
+                    flag,
+                    on,
+                });
+            }
+        }
+        fresh_ns
+    }
+
+    fn market(&mut self, ix: MarketIx, message: &wire::Message<'_>, fresh_ns: i64) -> Fate {
+        let polling = self.state.links.polling();
+        let MarketState {
+            book, trades, funding, ..
+        } = &mut self.markets[usize::from(ix.0)];
+        let mut entry = Message {
+            now: self.now,
+            via: self.via,
+            fresh_ns,
+            ts: message.ts_event,
+            ids: MessageIds {
+                ts_event: message.ts_event.map_or(0, |ts| ts.0),
+                ..MessageIds::default()
+            },
+            bids: &[],
+            asks: &[],
+        };
+        let rest = self.via == Via::Rest;
+        match &message.body {
+            wire::Body::Book(from) => {
+                if from.grouping != 0 {
+                    return Fate::Ignored("book of rounded prices");
+                }
+                (entry.ids, entry.bids, entry.asks) = (from.ids, from.bids, from.asks);
+                match (from.role, self.state.source) {
+                    (Role::Whole, _) if rest => book.answer(&entry, polling, self.out),
+                    (Role::Diff, StreamKind::Book) => book.diff(&entry, self.out),
+                    (Role::Whole, StreamKind::Book | StreamKind::PartialBook) => book.whole(&entry, self.out),
+                    _ => Fate::Ignored("stream that does not make the book"),
+                }
+            }
+            wire::Body::Ticker(ticker) => {
+                if self.state.source != StreamKind::BookTicker {
+                    return Fate::Ignored("stream that does not make the book");
+                }
+                entry.ids.last = Some(ticker.id);
+                (entry.bids, entry.asks) = (ticker.bid.as_slice(), ticker.ask.as_slice());
+                book.whole(&entry, self.out)
+            }
+            wire::Body::Trade(trade) => {
+                if rest {
+                    return Fate::Ignored("trades of an answer");
+                }
+                if !trades.is_new(trade.id) {
+                    return Fate::Ignored("trade seen before");
+                }
+                if message.initial {
+                    return Fate::Ignored("trade of before the subscription");
+                }
+                entry.ids.last = Some(trade.id);
+                let kind = EventKind::Trade {
+                    price: trade.price,
+                    qty: trade.qty,
+                    taker: trade.taker,
+                };
+                book.event(&entry, kind, self.out);
+                Fate::Applied
+            }
+            wire::Body::Mark(mark) => {
+                let at = message.ts_event.unwrap_or(self.now.ts).0;
+                if let Some((rate, mark)) = funding.told(at, mark) {
+                    book.event(&entry, EventKind::Funding { rate, mark }, self.out);
+                }
+                Fate::Applied
+            }
+            wire::Body::Other(_) | wire::Body::Refusal(_) | wire::Body::Shutdown => Fate::Ignored("other"),
+        }
+    }
+
+    /// Counts the frame.
+    fn close(self, bytes: &[u8], error: Option<&wire::WireError>) {
+        let account = &mut self.state.account;
+        if let Some(error) = error {
+            account.quarantined += 1;
+            (self.out)(Output::Quarantined {
+                venue: self.venue,
+                stamp: self.now,
+                bytes,
+                error,
+            });
+        } else if self.tally.applied {
+            account.applied += 1;
+        } else if self.tally.kept {
+            account.waiting += 1;
+        } else if self.tally.ignored {
+            account.ignore(&self.state.ignored, 1);
+        } else {
+            account.ignore("empty", 1);
+        }
+    }
+}
+
+/// Counts frames that had waited.
+fn settle(account: &mut Account, book: &mut MarketBook) {
+    let settled = book.settled();
+    account.waiting = account.waiting.saturating_sub(settled.applied + settled.ignored);
+    account.applied += settled.applied;
+    account.ignore("diff that a snapshot made needless", settled.ignored);
+}
+
+/// Which of a venue's streams makes its books.
+fn book_source(config: &VenueConfig) -> Result<StreamKind, PipelineError> {
+    [StreamKind::Book, StreamKind::PartialBook, StreamKind::BookTicker]
+        .into_iter()
+        .find(|kind| config.streams.contains(kind))
+        .ok_or_else(|| PipelineError::NoBook {
+            venue: config.name.clone(),
+        })
+}
+
+fn kind_of(protocol: Protocol, source: StreamKind) -> Kind {
+    match (protocol, source) {
+        (Protocol::Upbit, _) => Kind::Whole(SequenceRule::UpbitTimestamp),
+        (Protocol::BinanceSpot, StreamKind::Book) => Kind::Diffs(SequenceRule::BinanceSpot),
+        (Protocol::BinanceUsdm, StreamKind::Book) => Kind::Diffs(SequenceRule::BinanceFutures),
+        // Whole books with the id of their newest change: none that goes back is taken.
+        (Protocol::BinanceSpot | Protocol::BinanceUsdm, _) => Kind::Whole(SequenceRule::None),
+    }
+}
+
+/// The later of both clocks.
+fn later(a: Stamp, b: Stamp) -> Stamp {
+    Stamp {
+        mono_ns: a.mono_ns.max(b.mono_ns),
+        ts: a.ts.max(b.ts),
+    }
+}
+
+fn nanos(ms: u64) -> i64 {
+    i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)
+}

@@ -1,0 +1,94 @@
+//! Books that come whole: Upbit, and partial books.
+
+use super::*;
+
+fn live_upbit() -> Run {
+    let mut run = Run::new(&two_venues());
+    run.at(1).open(UPBIT, 1, None);
+    run.at(10).frame(UPBIT, 1, &upbit_book(5, &[(101, 1, 100, 1)]));
+    assert_eq!(run.health(KRW_BTC), None);
+    run
+}
+
+#[test]
+fn f21_older_books_are_dropped_and_counted_equal_times_are_taken_once() {
+    let mut run = live_upbit();
+    run.at(20).frame(UPBIT, 1, &upbit_book(15, &[(102, 1, 100, 1)]));
+    run.at(21).frame(UPBIT, 1, &upbit_book(14, &[(109, 1, 100, 1)]));
+    assert_eq!(run.top(KRW_BTC), Some((100, 102)));
+    assert_eq!(run.counts(KRW_BTC).old, 1);
+    assert_eq!(run.ignored(UPBIT, "older than the book"), 1);
+    run.at(22).frame(UPBIT, 1, &upbit_book(15, &[(102, 1, 100, 1)]));
+    assert_eq!(run.counts(KRW_BTC).duplicates, 1, "equal time, equal content");
+    run.at(23).frame(UPBIT, 1, &upbit_book(15, &[(103, 1, 100, 1)]));
+    assert_eq!(run.top(KRW_BTC), Some((100, 103)), "an equal time may carry news");
+    run.at(24).frame(UPBIT, 1, &upbit_book(15, &[(102, 1, 100, 1)]));
+    assert_eq!(run.top(KRW_BTC), Some((100, 102)), "and so may what was there before");
+}
+
+#[test]
+fn f12_two_connections_that_repeat_one_millisecond_undo_nothing() {
+    let mut run = live_upbit();
+    run.open(UPBIT, 2, Some(1));
+    let frames: Vec<String> = [102, 103, 102].map(|ask| upbit_book(15, &[(ask, 1, 100, 1)])).to_vec();
+    let tops = |run: &mut Run, conn: u32, at: i64, which: usize| {
+        run.at(at).frame(UPBIT, conn, &frames[which]);
+        run.top(KRW_BTC).map(|(_, ask)| ask)
+    };
+    assert_eq!(tops(&mut run, 1, 20, 0), Some(102));
+    assert_eq!(tops(&mut run, 2, 21, 0), Some(102));
+    assert_eq!(tops(&mut run, 1, 22, 1), Some(103));
+    assert_eq!(tops(&mut run, 1, 23, 2), Some(102));
+    assert_eq!(tops(&mut run, 2, 24, 1), Some(102), "the slower one's 103 is past");
+    assert_eq!(tops(&mut run, 2, 25, 2), Some(102));
+    assert_eq!(run.counts(KRW_BTC).duplicates, 3);
+    for conn in [1, 2] {
+        run.at(30).frame(UPBIT, conn, &upbit_trade(29, 77));
+    }
+    assert_eq!(run.ignored(UPBIT, "trade seen before"), 1);
+}
+
+#[test]
+fn f24_a_frozen_book_is_stale_though_frames_go_on() {
+    let mut run = live_upbit();
+    let frozen = upbit_book(5, &[(101, 1, 100, 1)]);
+    for ms in (1_000..40_000).step_by(1_000) {
+        run.at(ms).frame(UPBIT, 1, &frozen);
+        run.frame(UPBIT, 1, r#"{"status":"UP"}"#);
+        run.frame(UPBIT, 1, &upbit_trade(ms, ms as u64));
+        let stale = ms >= 30_010;
+        assert_eq!(run.health(KRW_BTC), stale.then_some(Cause::Stale), "at {ms} ms");
+    }
+    assert_eq!(run.top(KRW_BTC), None);
+    run.at(40_000).frame(UPBIT, 1, &upbit_book(39_995, &[(102, 1, 100, 1)]));
+    assert_eq!(run.top(KRW_BTC), Some((100, 102)));
+    assert_eq!(
+        run.gaps.len(),
+        3,
+        "before the first book (twice, by cause), and while stale: {:?}",
+        run.gaps
+    );
+    let stale = run.gaps[2];
+    assert_eq!(
+        (stale.cause, stale.from, stale.to),
+        (Cause::Stale, stamp(30_010), stamp(40_000))
+    );
+}
+
+#[test]
+fn c2_covered_time_and_gaps_make_up_the_run() {
+    let mut run = live_upbit();
+    run.at(31_000).frame(UPBIT, 1, &upbit_book(30_999, &[(102, 1, 100, 1)]));
+    run.at(32_000).lose(UPBIT, 1);
+    run.at(33_000).open(UPBIT, 2, None);
+    run.at(33_500).frame(UPBIT, 2, &upbit_book(33_490, &[(102, 1, 100, 1)]));
+    run.at(50_000).finish();
+    for (ix, market) in run.pipeline.markets() {
+        let (covered, gaps) = market.covered_and_gaps_ns();
+        assert_eq!(covered + gaps, 50_000_000_000, "{ix:?}");
+        let mut told: Vec<&Gap> = run.gaps.iter().filter(|gap| gap.market == ix).collect();
+        told.sort_by_key(|gap| gap.from);
+        assert_eq!(told.iter().map(|gap| gap.length_ns()).sum::<i64>(), gaps);
+        assert!(told.windows(2).all(|two| two[0].to <= two[1].from));
+    }
+}

@@ -263,6 +263,13 @@ pub enum OrderState {
     Prevented,
 }
 
+impl OrderState {
+    /// Whether it can still be filled or cancelled.
+    pub const fn is_open(self) -> bool {
+        matches!(self, OrderState::Open)
+    }
+}
+
 /// An order as the exchange has it.
 #[derive(Debug, Clone)]
 pub struct OrderView {

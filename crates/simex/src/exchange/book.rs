@@ -51,7 +51,8 @@ pub(super) struct Half {
 }
 
 impl Half {
-    fn total_at(&self, price: Price) -> Qty {
+    /// Everything that rests at a price.
+    pub fn total_at(&self, price: Price) -> Qty {
         let own = self.liquidity.get(&price).map_or(0, |qty| qty.raw());
         let clients = self.orders.get(&price).map_or(0, |queue| {
             queue

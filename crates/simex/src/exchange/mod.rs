@@ -3,8 +3,11 @@
 //! Time is handed in; nothing here asks a clock. What always holds: what happens is a function of the configuration, the
 //! source and the calls, not of how often [`Exchange::advance`] is called in between.
 
+mod accounts;
 mod api;
 mod book;
+mod matching;
+mod orders;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +19,10 @@ use crossbook_engine::event::Level;
 use crossbook_engine::instrument::Side;
 use crossbook_engine::units::{Price, Qty, TimestampNs};
 
+use accounts::Accounts;
 pub use api::*;
 use book::MarketBook;
+use orders::Orders;
 
 use crate::config::{AccountConfig, Config, ConfigError, market_list};
 use crate::market::synthetic::Synthetic;
@@ -38,18 +43,27 @@ pub enum ExchangeError {
 #[derive(Debug)]
 struct Market {
     book: MarketBook,
+    /// While a fault lasts: percent of an order that is matched before it hangs.
+    hang: Option<u8>,
+    /// Orders that hang.
+    hung: Vec<u64>,
 }
 
 /// All venues of a loopback exchange.
 pub struct Exchange {
     now: TimestampNs,
+    clock_offset_ns: i64,
     infos: Vec<MarketInfo>,
     markets: Vec<Market>,
     by_symbol: BTreeMap<(Venue, Symbol), usize>,
     venues: [Range<usize>; 3],
     source: Box<dyn Source>,
     change: Change,
-    accounts: Vec<AccountConfig>,
+    accounts: Accounts,
+    orders: Orders,
+    /// Open orders of an account at Upbit, and of an account in one market of Binance.
+    most_open: (usize, usize),
+    bnb_fee_percent: u32,
     bids: Vec<Level>,
     asks: Vec<Level>,
 }
@@ -84,6 +98,8 @@ impl Exchange {
         let markets = (1..=infos.len() as u64)
             .map(|number| Market {
                 book: MarketBook::new(number * 10_000, start),
+                hang: None,
+                hung: Vec::new(),
             })
             .collect();
         let by_symbol = infos
@@ -93,13 +109,17 @@ impl Exchange {
             .collect();
         let mut exchange = Exchange {
             now: start,
+            clock_offset_ns: 0,
             infos,
             markets,
             by_symbol,
             venues,
             source,
             change: Change::default(),
-            accounts: config.accounts_or_default(),
+            accounts: Accounts::new(config.accounts_or_default()),
+            orders: Orders::default(),
+            most_open: (config.upbit.most_open_orders, config.binance.most_open_orders),
+            bnb_fee_percent: config.binance.bnb_fee_percent,
             bids: Vec::new(),
             asks: Vec::new(),
         };
@@ -111,6 +131,11 @@ impl Exchange {
     /// The time to which it was advanced.
     pub fn now(&self) -> TimestampNs {
         self.now
+    }
+
+    /// What the exchange's own clock shows then; every stamp it gives is of this clock.
+    pub fn clock(&self) -> TimestampNs {
+        self.now.plus(self.clock_offset_ns)
     }
 
     /// Lets everything happen that is due up to and including `to`. A time that has passed already changes nothing.
@@ -136,21 +161,28 @@ impl Exchange {
         let Some(market) = self.markets.get_mut(index) else {
             return;
         };
+        let trading = self.infos[index].status == Status::Trading;
         match change.kind {
             ChangeKind::Snapshot => market.book.replace(&change.bids, &change.asks),
             ChangeKind::Update => market.book.update(&change.bids, &change.asks),
-            ChangeKind::Trade { price, qty, taker } => self.print(index, price, qty, taker, out),
+            ChangeKind::Trade { price, qty, taker } if trading => self.trade_through(index, price, qty, taker, out),
+            ChangeKind::Trade { .. } => {}
             ChangeKind::Mark { mark, rate, next } => {
                 let kind = MarketEventKind::Mark { mark, rate, next };
                 self.tell(index, kind, out);
             }
         }
+        if trading {
+            self.uncross(index, out);
+        }
         self.publish(index, out);
+        self.tell_balances(out);
     }
 
     /// A trade for everyone to see.
-    fn print(&mut self, index: usize, price: Price, qty: Qty, taker: Side, out: &mut Vec<Notice>) {
-        let trade = self.markets[index].book.trade(self.now, price, qty, taker);
+    fn print(&mut self, index: usize, price: Price, qty: Qty, taker: Side, out: &mut Vec<Notice>) -> u64 {
+        let now = self.clock();
+        let trade = self.markets[index].book.trade(now, price, qty, taker);
         let kind = MarketEventKind::Trade {
             id: trade.id,
             price,
@@ -158,14 +190,16 @@ impl Exchange {
             taker,
         };
         self.tell(index, kind, out);
+        trade.id
     }
 
     /// What changed in a market's book, for everyone to see.
     fn publish(&mut self, index: usize, out: &mut Vec<Notice>) {
+        let now = self.clock();
         let tick = &self.infos[index].tick;
         let ids = self.markets[index]
             .book
-            .publish(self.now, tick, &mut self.bids, &mut self.asks);
+            .publish(now, tick, &mut self.bids, &mut self.asks);
         if let Some((first_id, last_id)) = ids {
             let kind = MarketEventKind::Book {
                 first_id,
@@ -182,7 +216,7 @@ impl Exchange {
         out.push(Notice::Market(MarketEvent {
             venue: info.venue,
             symbol: info.symbol.clone(),
-            ts: self.now,
+            ts: self.clock(),
             kind,
         }));
     }
@@ -220,10 +254,17 @@ impl Exchange {
 
     /// Number and configuration of the account that has this access key at a venue.
     pub fn account_by_key(&self, venue: Venue, access_key: &str) -> Option<(u32, &AccountConfig)> {
-        self.accounts
-            .iter()
-            .zip(0u32..)
-            .find(|(account, _)| account.venue == venue && account.access_key == access_key)
-            .map(|(account, number)| (number, account))
+        let number = self.accounts.by_key(venue, access_key)?;
+        Some((number, self.accounts.config(number)?))
+    }
+
+    /// An account's balances, by currency.
+    pub fn balances(&self, account: u32) -> Vec<Balance> {
+        self.accounts.balances(account)
+    }
+
+    /// Everything there is at a venue, in 1e-8 by currency: clients, the house and its fees together. It never changes.
+    pub fn sums(&self, venue: Venue) -> BTreeMap<Currency, i128> {
+        self.accounts.sums(venue)
     }
 }

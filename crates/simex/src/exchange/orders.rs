@@ -1,0 +1,443 @@
+//! Orders from the moment they arrive: what is refused, what is locked, what can be asked.
+//!
+//! What always holds: a number is given once; at Upbit a client's id is burnt by its first use, even by a request that
+//! fails, at Binance it must differ from those of open orders; what an order locks is enough for all it can still cost.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+
+use crossbook_engine::instrument::Side;
+use crossbook_engine::units::{Amount, Price, Qty, Rounding, SCALE, div_round, notional};
+
+use super::{
+    AccountEventKind, Currency, Exchange, MarketInfo, NewOrder, Notice, OrderFilter, OrderKind, OrderRef, OrderState,
+    OrderView, Reject, SelfMatch, Status, TimeInForce, Venue,
+};
+
+/// Ended orders that can still be asked for, the oldest given up first.
+const MOST_CLOSED: usize = 100_000;
+
+/// An order with what only the exchange needs.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub view: OrderView,
+    pub market: usize,
+    /// Base still to be filled; not of a buy by funds.
+    pub left: Qty,
+    /// Quote still to be spent by a buy by funds.
+    pub funds_left: i64,
+    /// A fault keeps it from being matched.
+    pub hung: bool,
+}
+
+impl Order {
+    pub fn limit(&self) -> Option<Price> {
+        match self.view.order.kind {
+            OrderKind::Limit { price, .. } => Some(price),
+            OrderKind::MarketQty { .. } | OrderKind::MarketFunds { .. } => None,
+        }
+    }
+
+    /// Whether it buys for what it has rather than so much.
+    pub fn by_funds(&self) -> bool {
+        matches!(
+            (self.view.order.kind, self.view.order.side),
+            (OrderKind::MarketFunds { .. }, Side::Buy)
+        )
+    }
+
+    /// The most that it can still trade at a price, when this much of it (base, or funds) is to be kept.
+    pub fn most_at(&self, price: Price, lot: Qty, keep: (Qty, i64)) -> Qty {
+        if !self.by_funds() {
+            return self.left.saturating_sub(keep.0);
+        }
+        let funds = self.funds_left.saturating_sub(keep.1).max(0);
+        let wide = i128::from(funds) * i128::from(SCALE) / i128::from(price.raw());
+        let raw = i64::try_from(wide).unwrap_or(i64::MAX);
+        Qty::from_raw(raw).unwrap_or(Qty::ZERO).floor_to(lot)
+    }
+}
+
+/// All orders of all venues.
+#[derive(Debug, Default)]
+pub(super) struct Orders {
+    pub all: BTreeMap<u64, Order>,
+    last_id: u64,
+    open: BTreeMap<u32, BTreeSet<u64>>,
+    closed: VecDeque<u64>,
+    by_client_id: HashMap<(u32, String), u64>,
+    /// Upbit's: kept for life, which is the run's.
+    burnt: HashSet<(u32, String)>,
+}
+
+impl Orders {
+    fn open_of(&self, account: u32) -> impl Iterator<Item = &Order> {
+        let ids = self.open.get(&account).into_iter().flatten();
+        ids.filter_map(|id| self.all.get(id))
+    }
+
+    fn find(&self, account: u32, by: OrderRef<'_>) -> Option<u64> {
+        let id = match by {
+            OrderRef::Id(id) => id,
+            OrderRef::ClientId(text) => *self.by_client_id.get(&(account, text.to_owned()))?,
+        };
+        self.all
+            .get(&id)
+            .filter(|order| order.view.account == account)
+            .map(|_| id)
+    }
+
+    /// It has ended: no longer open, and some day forgotten.
+    pub fn close(&mut self, id: u64) {
+        let Some(order) = self.all.get(&id) else { return };
+        if let Some(open) = self.open.get_mut(&order.view.account) {
+            open.remove(&id);
+        }
+        self.closed.push_back(id);
+        if self.closed.len() > MOST_CLOSED
+            && let Some(oldest) = self.closed.pop_front()
+            && let Some(order) = self.all.remove(&oldest)
+            && let Some(text) = order.view.order.client_id
+        {
+            let key = (order.view.account, text);
+            if self.by_client_id.get(&key) == Some(&oldest) {
+                self.by_client_id.remove(&key);
+            }
+        }
+    }
+}
+
+/// What is locked for a buy at a price: funds, and on top of it the fee's reserve.
+pub(super) fn buy_lock(info: &MarketInfo, price: Price, qty: Qty) -> Result<(i64, i64), Reject> {
+    let funds = notional(price, qty, Rounding::Up).map_err(|_| Reject::OverMaxTotal)?;
+    Ok((funds.raw(), fee_reserve(info, funds)?))
+}
+
+/// What is kept for the fee of a buy of these funds: Upbit takes it in quote on top, Binance out of what is bought.
+pub(super) fn fee_reserve(info: &MarketInfo, funds: Amount) -> Result<i64, Reject> {
+    match info.venue {
+        Venue::Upbit => {
+            let rate = info.maker_fee.max(info.taker_fee);
+            let fee = rate.of(funds, Rounding::Up).map_err(|_| Reject::OverMaxTotal)?;
+            Ok(fee.raw())
+        }
+        Venue::Binance | Venue::BinanceUsdm => Ok(0),
+    }
+}
+
+/// An order that may be taken.
+struct Checked {
+    market: usize,
+    currency: Currency,
+    lock: i64,
+    reserve: i64,
+    left: Qty,
+    funds_left: i64,
+}
+
+impl Exchange {
+    /// Takes an order: what it fills at once is filled, the rest rests or ends by its terms.
+    ///
+    /// # Errors
+    /// Why it is refused. At Upbit the client's id is burnt all the same.
+    pub fn place(&mut self, account: u32, order: NewOrder, out: &mut Vec<Notice>) -> Result<OrderView, Reject> {
+        let checked = self.check(account, &order);
+        let venue = self.accounts.config(account).map(|config| config.venue);
+        if venue == Some(Venue::Upbit)
+            && checked.as_ref().err() != Some(&Reject::DuplicateClientId)
+            && let Some(text) = &order.client_id
+        {
+            self.orders.burnt.insert((account, text.clone()));
+        }
+        let checked = checked?;
+        let id = self.accept(account, order, &checked);
+        self.tell_order(id, AccountEventKind::New, out);
+        self.work(id, out);
+        self.publish(checked.market, out);
+        self.tell_balances(out);
+        self.orders
+            .all
+            .get(&id)
+            .map(|order| order.view.clone())
+            .ok_or(Reject::UnknownOrder)
+    }
+
+    /// Whether an order would be taken, without taking it; burns no id.
+    ///
+    /// # Errors
+    /// Why it would be refused.
+    pub fn test(&self, account: u32, order: &NewOrder) -> Result<(), Reject> {
+        self.check(account, order).map(|_| ())
+    }
+
+    /// Takes an open order back; its state after that.
+    ///
+    /// # Errors
+    /// When it is not there, has ended, or its market stands still.
+    pub fn cancel(&mut self, account: u32, by: OrderRef<'_>, out: &mut Vec<Notice>) -> Result<OrderView, Reject> {
+        let id = self.orders.find(account, by).ok_or(Reject::UnknownOrder)?;
+        let order = self.orders.all.get(&id).ok_or(Reject::UnknownOrder)?;
+        if order.view.state != OrderState::Open {
+            return Err(Reject::NotOpen);
+        }
+        let market = order.market;
+        if matches!(self.infos[market].status, Status::Halted | Status::Delisted) {
+            return Err(Reject::NotTrading);
+        }
+        self.end(id, OrderState::Cancelled, out);
+        self.publish(market, out);
+        self.tell_balances(out);
+        self.orders
+            .all
+            .get(&id)
+            .map(|order| order.view.clone())
+            .ok_or(Reject::UnknownOrder)
+    }
+
+    /// An order of an account.
+    pub fn order(&self, account: u32, by: OrderRef<'_>) -> Option<&OrderView> {
+        let id = self.orders.find(account, by)?;
+        self.orders.all.get(&id).map(|order| &order.view)
+    }
+
+    /// Orders of an account, in one market or all, oldest first.
+    pub fn orders(&self, account: u32, symbol: Option<&str>, filter: OrderFilter) -> Vec<&OrderView> {
+        let fits = |view: &&OrderView| {
+            view.account == account
+                && symbol.is_none_or(|symbol| *view.order.symbol == *symbol)
+                && match filter {
+                    OrderFilter::Open => view.state == OrderState::Open,
+                    OrderFilter::Closed => view.state != OrderState::Open,
+                    OrderFilter::All => true,
+                }
+        };
+        match filter {
+            OrderFilter::Open => self
+                .orders
+                .open_of(account)
+                .map(|order| &order.view)
+                .filter(fits)
+                .collect(),
+            OrderFilter::Closed | OrderFilter::All => {
+                self.orders.all.values().map(|order| &order.view).filter(fits).collect()
+            }
+        }
+    }
+
+    fn accept(&mut self, account: u32, order: NewOrder, checked: &Checked) -> u64 {
+        self.orders.last_id += 1;
+        let id = self.orders.last_id;
+        let info = &self.infos[checked.market];
+        let amount = |raw| Amount::from_raw(raw).unwrap_or(Amount::ZERO);
+        let fee_currency = match (info.venue, order.side) {
+            (Venue::Upbit, _) | (_, Side::Sell) => info.quote.clone(),
+            (_, Side::Buy) => info.base.clone(),
+        };
+        if let Some(text) = &order.client_id {
+            self.orders.by_client_id.insert((account, text.clone()), id);
+        }
+        let now = self.clock();
+        let view = OrderView {
+            id,
+            account,
+            order,
+            state: OrderState::Open,
+            executed: Qty::ZERO,
+            executed_funds: Amount::ZERO,
+            prevented: Qty::ZERO,
+            fee: Amount::ZERO,
+            fee_currency,
+            reserved_fee: amount(checked.reserve),
+            locked: amount(checked.lock),
+            locked_currency: checked.currency.clone(),
+            created: now,
+            updated: now,
+            fills: Vec::new(),
+        };
+        self.accounts.lock(account, &checked.currency, checked.lock);
+        let order = Order {
+            view,
+            market: checked.market,
+            left: checked.left,
+            funds_left: checked.funds_left,
+            hung: false,
+        };
+        self.orders.all.insert(id, order);
+        self.orders.open.entry(account).or_default().insert(id);
+        id
+    }
+
+    fn check(&self, account: u32, order: &NewOrder) -> Result<Checked, Reject> {
+        let venue = self.accounts.config(account).ok_or(Reject::UnknownMarket)?.venue;
+        if let Some(text) = &order.client_id {
+            let key = (account, text.clone());
+            let taken = match venue {
+                Venue::Upbit => self.orders.burnt.contains(&key),
+                Venue::Binance | Venue::BinanceUsdm => {
+                    let known = self
+                        .orders
+                        .by_client_id
+                        .get(&key)
+                        .and_then(|id| self.orders.all.get(id));
+                    known.is_some_and(|order| order.view.state == OrderState::Open)
+                }
+            };
+            if taken {
+                return Err(Reject::DuplicateClientId);
+            }
+        }
+        let market = self.index(venue, &order.symbol).ok_or(Reject::UnknownMarket)?;
+        let info = &self.infos[market];
+        match info.status {
+            Status::Trading => {}
+            Status::Delisted => return Err(Reject::UnknownMarket),
+            Status::CancelOnly | Status::Halted => return Err(Reject::NotTrading),
+        }
+        let book = &self.markets[market].book;
+        let opposite = book.best(order.side.opposite());
+        let check_qty = |qty: Qty| {
+            let on_grid = !qty.is_zero() && qty.floor_to(info.lot) == qty;
+            let inside = qty >= info.min_qty && qty <= info.max_qty;
+            if on_grid && inside { Ok(()) } else { Err(Reject::BadQty) }
+        };
+        let check_total = |total: Amount| match total {
+            total if total < info.min_total => Err(Reject::UnderMinTotal),
+            total if total > info.max_total => Err(Reject::OverMaxTotal),
+            _ => Ok(()),
+        };
+        let total = |price, qty| notional(price, qty, Rounding::Down).map_err(|_| Reject::OverMaxTotal);
+        let (mut left, mut funds_left) = (Qty::ZERO, 0);
+        let (lock, reserve) = match (order.kind, order.side) {
+            (OrderKind::Limit { price, qty }, side) => {
+                if !info.tick.is_on_grid(price) {
+                    return Err(Reject::BadPrice);
+                }
+                check_qty(qty)?;
+                check_total(total(price, qty)?)?;
+                left = qty;
+                let crosses = opposite.is_some_and(|best| reaches(side, price, best));
+                if order.tif == TimeInForce::PostOnly && crosses {
+                    return Err(Reject::WouldTake);
+                }
+                match side {
+                    Side::Buy => {
+                        let (funds, fee) = buy_lock(info, price, qty)?;
+                        (funds.checked_add(fee).ok_or(Reject::OverMaxTotal)?, fee)
+                    }
+                    Side::Sell => (qty.raw(), 0),
+                }
+            }
+            (OrderKind::MarketQty { qty }, side) => {
+                check_qty(qty)?;
+                left = qty;
+                if let Some(best) = opposite {
+                    check_total(total(best, qty)?)?;
+                }
+                match side {
+                    Side::Buy => self.cost(market, account, order.self_match, qty)?,
+                    Side::Sell => (qty.raw(), 0),
+                }
+            }
+            (OrderKind::MarketFunds { funds }, Side::Buy) => {
+                check_total(funds)?;
+                funds_left = funds.raw();
+                let fee = fee_reserve(info, funds)?;
+                (funds.raw().checked_add(fee).ok_or(Reject::OverMaxTotal)?, fee)
+            }
+            (OrderKind::MarketFunds { funds }, Side::Sell) => {
+                check_total(funds)?;
+                left = self.worth(market, account, order.self_match, funds);
+                check_qty(left)?;
+                (left.raw(), 0)
+            }
+        };
+        self.check_room(account, market, venue)?;
+        let currency = match order.side {
+            Side::Buy => info.quote.clone(),
+            Side::Sell => info.base.clone(),
+        };
+        if self.accounts.free(account, &currency) < lock {
+            return Err(Reject::InsufficientFunds);
+        }
+        Ok(Checked {
+            market,
+            currency,
+            lock,
+            reserve,
+            left,
+            funds_left,
+        })
+    }
+
+    fn check_room(&self, account: u32, market: usize, venue: Venue) -> Result<(), Reject> {
+        let (open, most) = match venue {
+            Venue::Upbit => (self.orders.open_of(account).count(), self.most_open.0),
+            Venue::Binance | Venue::BinanceUsdm => {
+                let here = self.orders.open_of(account).filter(|order| order.market == market);
+                (here.count(), self.most_open.1)
+            }
+        };
+        if open < most {
+            Ok(())
+        } else {
+            Err(Reject::TooManyOrders)
+        }
+    }
+
+    /// What an order of this account can take, best price first: its own orders are left out unless they would trade.
+    pub(super) fn offers(&self, market: usize, taker: Side, account: u32, mode: SelfMatch) -> Vec<(Price, i64)> {
+        let half = self.markets[market].book.half(taker.opposite());
+        let mut offers: BTreeMap<Price, i64> = half.liquidity.iter().map(|(&price, qty)| (price, qty.raw())).collect();
+        for (&price, queue) in &half.orders {
+            let others = queue
+                .iter()
+                .filter(|order| order.account != account || mode == SelfMatch::Allow);
+            let sum = others.fold(0i64, |sum, order| sum.saturating_add(order.left.raw()));
+            let slot = offers.entry(price).or_default();
+            *slot = slot.saturating_add(sum);
+        }
+        match taker {
+            Side::Buy => offers.into_iter().collect(),
+            Side::Sell => offers.into_iter().rev().collect(),
+        }
+    }
+
+    /// What buying this much at the market costs now, with the fee's reserve.
+    fn cost(&self, market: usize, account: u32, mode: SelfMatch, qty: Qty) -> Result<(i64, i64), Reject> {
+        let (mut left, mut cost) = (qty.raw(), 0i128);
+        for (price, there) in self.offers(market, Side::Buy, account, mode) {
+            let take = left.min(there);
+            cost += i128::from(take) * i128::from(price.raw());
+            left -= take;
+            if left == 0 {
+                break;
+            }
+        }
+        let wide = div_round(cost, i128::from(SCALE), Rounding::Up);
+        let funds = Amount::from_wide(wide).map_err(|_| Reject::OverMaxTotal)?;
+        let fee = fee_reserve(&self.infos[market], funds)?;
+        Ok((funds.raw().checked_add(fee).ok_or(Reject::OverMaxTotal)?, fee))
+    }
+
+    /// How much has to be sold at the market to receive at most these funds.
+    fn worth(&self, market: usize, account: u32, mode: SelfMatch, funds: Amount) -> Qty {
+        let (mut left, mut qty) = (i128::from(funds.raw()) * i128::from(SCALE), 0i64);
+        for (price, there) in self.offers(market, Side::Sell, account, mode) {
+            let most = i64::try_from(left / i128::from(price.raw())).unwrap_or(i64::MAX);
+            let take = most.min(there);
+            left -= i128::from(take) * i128::from(price.raw());
+            qty = qty.saturating_add(take);
+            if take == most {
+                break;
+            }
+        }
+        Qty::from_raw(qty).unwrap_or(Qty::ZERO).floor_to(self.infos[market].lot)
+    }
+}
+
+/// Whether an order of this side with this limit may trade at a price of the other side.
+pub(super) fn reaches(side: Side, limit: Price, other: Price) -> bool {
+    match side {
+        Side::Buy => other <= limit,
+        Side::Sell => other >= limit,
+    }
+}

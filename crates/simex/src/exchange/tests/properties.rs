@@ -1,0 +1,157 @@
+//! What no flow of orders may break.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Place(u32, NewOrder),
+    Cancel(u32, u64),
+    /// The market moves on, by milliseconds.
+    Wait(u16),
+}
+
+fn order() -> impl Strategy<Value = (u32, NewOrder)> {
+    let tif = prop_oneof![
+        3 => Just(TimeInForce::Gtc),
+        1 => Just(TimeInForce::Ioc),
+        1 => Just(TimeInForce::Fok),
+        1 => Just(TimeInForce::PostOnly),
+    ];
+    let mode = prop_oneof![
+        Just(SelfMatch::Allow),
+        Just(SelfMatch::CancelMaker),
+        Just(SelfMatch::CancelTaker),
+        Just(SelfMatch::CancelBoth),
+        Just(SelfMatch::Reduce),
+    ];
+    // Prices within a few ticks of where the synthetic market trades, so that orders rest, take and meet each other.
+    (
+        0u32..4,
+        any::<bool>(),
+        0u8..6,
+        -40i64..40,
+        1i64..60_000,
+        tif,
+        mode,
+        proptest::option::of("[ab]"),
+    )
+        .prop_map(|(account, buy, shape, ticks, size, tif, mode, client_id)| {
+            let side = if buy { Side::Buy } else { Side::Sell };
+            let (mid, tick, lot) = match account {
+                ANNA | BORA => (145_000_000, 1_000 * 100_000_000, 1),
+                _ => (100_000, 1_000_000 * 100, 1_000),
+            };
+            let price = Price::from_raw(mid * 100_000_000 + ticks * tick).unwrap();
+            let qty = Qty::from_raw(size * 1_000 - if lot == 1 { size % 7 } else { 0 }).unwrap();
+            let kind = match shape {
+                0 => OrderKind::MarketQty { qty },
+                1 => OrderKind::MarketFunds {
+                    funds: crossbook_engine::units::notional(price, qty, crossbook_engine::units::Rounding::Up)
+                        .unwrap(),
+                },
+                _ => OrderKind::Limit { price, qty },
+            };
+            let order = NewOrder {
+                symbol: place_of(account).1.into(),
+                side,
+                kind,
+                tif,
+                client_id,
+                self_match: mode,
+            };
+            (account, order)
+        })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => order().prop_map(|(account, order)| Step::Place(account, order)),
+        1 => (0u32..4, 1u64..40).prop_map(|(account, id)| Step::Cancel(account, id)),
+        3 => (1u16..700).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    /// Money is neither made nor lost, nobody owes anything, what is locked is what open orders lock, and books stay
+    /// sound, whatever is sent.
+    #[test]
+    fn money_is_kept_whatever_is_sent(steps in proptest::collection::vec(step(), 1..80), seed in 0u64..50) {
+        let mut config = Config { seed, ..bench_config() };
+        config.accounts[3].fees_in_bnb = true;
+        config.accounts[3].balances.insert("BNB".to_owned(), amount("1"));
+        config.markets.binance_usdt.push("BNB".to_owned());
+        config.rates.binance_levels = 60;
+        let mut exchange = Exchange::new(&config, START).unwrap();
+        let opening: Vec<_> = [Venue::Upbit, Venue::Binance].map(|venue| exchange.sums(venue)).to_vec();
+        let mut out = Vec::new();
+        let mut now = START;
+        let mut ids = std::collections::BTreeSet::new();
+        let mut burnt = std::collections::BTreeSet::new();
+        for step in steps {
+            match step {
+                Step::Place(account, order) => {
+                    let name = order.client_id.clone();
+                    let tested = exchange.test(account, &order);
+                    let placed = exchange.place(account, order, &mut out);
+                    prop_assert_eq!(tested.err(), placed.as_ref().err().copied());
+                    if account < CARL && let Some(name) = name {
+                        let fresh = burnt.insert((account, name));
+                        prop_assert_eq!(fresh, placed.as_ref().err() != Some(&Reject::DuplicateClientId));
+                    }
+                    if let Ok(view) = placed {
+                        prop_assert!(ids.insert(view.id), "numbers are given once");
+                        let spelt = view.order.tif != TimeInForce::Fok
+                            || !matches!(view.order.kind, OrderKind::Limit { .. })
+                            || view.executed.is_zero()
+                            || view.state == OrderState::Filled
+                            || view.state == OrderState::Prevented
+                            || view.order.self_match == SelfMatch::CancelTaker
+                            || view.order.self_match == SelfMatch::CancelBoth
+                            || view.order.self_match == SelfMatch::Reduce;
+                        prop_assert!(spelt, "all or nothing: {:?}", view);
+                    }
+                }
+                Step::Cancel(account, id) => {
+                    let _ = exchange.cancel(account, OrderRef::Id(id), &mut out);
+                }
+                Step::Wait(ms) => {
+                    now = now.plus(i64::from(ms) * 1_000_000);
+                    exchange.advance(now, &mut out).unwrap();
+                }
+            }
+            out.clear();
+            for (venue, before) in [Venue::Upbit, Venue::Binance].into_iter().zip(&opening) {
+                for (currency, sum) in exchange.sums(venue) {
+                    prop_assert_eq!(sum, before.get(&currency).copied().unwrap_or(0), "{:?} {}", venue, currency);
+                }
+            }
+            for account in 0..4 {
+                let open = exchange.orders(account, None, OrderFilter::Open);
+                for balance in exchange.balances(account) {
+                    prop_assert!(balance.free >= Amount::ZERO && balance.locked >= Amount::ZERO, "{:?}", balance);
+                    let locked: i64 = open
+                        .iter()
+                        .filter(|order| order.locked_currency == balance.currency)
+                        .map(|order| order.locked.raw())
+                        .sum();
+                    prop_assert_eq!(locked, balance.locked.raw());
+                }
+                for order in exchange.orders(account, None, OrderFilter::All) {
+                    let filled: i64 = order.fills.iter().map(|fill| fill.qty.raw()).sum();
+                    prop_assert_eq!(filled, order.executed.raw());
+                    prop_assert!(order.state == OrderState::Open || order.locked == Amount::ZERO);
+                }
+            }
+            for (venue, symbol) in [(Venue::Upbit, "KRW-BTC"), (Venue::Binance, "BTCUSDT")] {
+                let view = exchange.book(venue, symbol, 1).unwrap();
+                if let (Some(bid), Some(ask)) = (view.bids.first(), view.asks.first()) {
+                    prop_assert!(bid.price < ask.price, "crossed {:?} {:?}", bid, ask);
+                }
+            }
+        }
+    }
+}

@@ -15,6 +15,6 @@ pub mod signs;
 pub mod time;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use client::{Client, Clients};

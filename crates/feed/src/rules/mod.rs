@@ -12,8 +12,11 @@
 
 pub mod binance;
 pub mod diff;
+pub mod fetch;
+pub mod refresh;
 pub mod select;
 mod text;
+pub mod traded;
 pub mod upbit;
 
 #[cfg(test)]
@@ -28,6 +31,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use diff::{RuleBook, RuleChange, RuleKind, RulesNote, Update};
+pub use fetch::Fetcher;
+pub use refresh::Refresher;
 
 /// What may be done in a market now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

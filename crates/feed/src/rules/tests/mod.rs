@@ -2,6 +2,7 @@
 
 mod checks;
 mod lists;
+mod network;
 mod selection;
 mod updates;
 

@@ -4,7 +4,12 @@
 //! It shares no parsing or signing code with the adapters that are tested against it: what both got wrong the same way
 //! would go unseen.
 
+pub mod binance;
 pub mod config;
 pub mod exchange;
 pub mod market;
+pub mod server;
 pub mod sign;
+pub mod upbit;
+
+pub use server::Server;

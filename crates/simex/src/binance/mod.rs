@@ -1,0 +1,4 @@
+//! Binance's dialects: spot REST under `/api/v3`, its WebSocket API under `/ws-api/v3`, USD-M REST under `/fapi/v1`, and
+//! the market streams of both.
+
+pub mod wire;

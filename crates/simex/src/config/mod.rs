@@ -17,6 +17,7 @@ use serde::Deserialize;
 pub use list::{Listed, market_list};
 
 use crate::exchange::Venue;
+use crate::server::settings::Settings;
 
 /// Why a configuration is refused.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,8 @@ impl ConfigError {
 pub struct Config {
     /// Of everything that is drawn: same seed, same market.
     pub seed: u64,
+    /// Ports, timers and limits of the servers.
+    pub server: Settings,
     /// What is listed.
     pub markets: Markets,
     /// How busy it is.

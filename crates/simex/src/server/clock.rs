@@ -24,6 +24,7 @@ impl Clock {
 
     /// Now.
     pub fn now(&self) -> TimestampNs {
-        self.ts.plus(i64::try_from(self.at.elapsed().as_nanos()).unwrap_or(i64::MAX))
+        self.ts
+            .plus(i64::try_from(self.at.elapsed().as_nanos()).unwrap_or(i64::MAX))
     }
 }

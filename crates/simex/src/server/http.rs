@@ -84,7 +84,9 @@ impl Reply {
 
     /// As HTTP; `gzip` tells whether the client takes that.
     pub fn into_http(self, gzip: bool) -> Response<Full<Bytes>> {
-        let zipped = (gzip && self.zip && self.body.len() > 256).then(|| zip(self.body.as_bytes())).flatten();
+        let zipped = (gzip && self.zip && self.body.len() > 256)
+            .then(|| zip(self.body.as_bytes()))
+            .flatten();
         let is_zipped = zipped.is_some();
         let body = zipped.map_or_else(|| Bytes::from(self.body), Bytes::from);
         let mut response = Response::new(Full::new(body));

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbook_engine::units::{Price, TimestampNs};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Batch;
 use super::clock::Clock;
@@ -93,6 +93,18 @@ struct Subscriber {
     wants: BTreeSet<(Symbol, Topic)>,
     accounts: BTreeSet<u32>,
     queue: mpsc::Sender<Note>,
+    /// Ends when the hub forgets the socket, however many notes still wait.
+    _here: oneshot::Sender<()>,
+}
+
+/// A socket's end of what [`Hub::join`] sets up.
+pub struct Joined {
+    /// Its number.
+    pub id: SocketId,
+    /// What it is to send.
+    pub notes: mpsc::Receiver<Note>,
+    /// Ends when the hub has forgotten it, because it was too slow.
+    pub evicted: oneshot::Receiver<()>,
 }
 
 /// Mark price and funding of a perpetual as last told.
@@ -194,9 +206,10 @@ impl Hub {
         advanced
     }
 
-    /// Adds a socket; what it is to be sent comes out of the receiver. When that ends, the socket was too slow.
-    pub fn join(&self, venue: Venue) -> (SocketId, mpsc::Receiver<Note>) {
-        let (queue, notes) = mpsc::channel(self.settings.queue);
+    /// Adds a socket.
+    pub fn join(&self, venue: Venue) -> Joined {
+        let (queue, notes) = mpsc::channel(self.settings.queue.max(1));
+        let (here, evicted) = oneshot::channel();
         let mut inner = self.lock();
         let id = inner.next_socket;
         inner.next_socket += 1;
@@ -207,9 +220,10 @@ impl Hub {
                 wants: BTreeSet::new(),
                 accounts: BTreeSet::new(),
                 queue,
+                _here: here,
             },
         );
-        (id, notes)
+        Joined { id, notes, evicted }
     }
 
     /// Forgets a socket.
@@ -256,7 +270,10 @@ impl Inner {
                 Notice::Account(event) => {
                     let (venue, account) = (event.venue, event.account);
                     let note = Note::Account(Arc::new(event));
-                    self.send(|subscriber| subscriber.venue == venue && subscriber.accounts.contains(&account), note);
+                    self.send(
+                        |subscriber| subscriber.venue == venue && subscriber.accounts.contains(&account),
+                        note,
+                    );
                 }
             }
         }
@@ -266,7 +283,12 @@ impl Inner {
     }
 
     fn market(&mut self, event: MarketEvent, changed: &mut BTreeSet<(Venue, Symbol)>) {
-        let MarketEvent { venue, symbol, ts, kind } = event;
+        let MarketEvent {
+            venue,
+            symbol,
+            ts,
+            kind,
+        } = event;
         match kind {
             MarketEventKind::Book {
                 first_id,
@@ -332,7 +354,12 @@ impl Inner {
         }
         if self.wanted(venue, &symbol, Topic::Top) {
             let view = self.view(venue, &symbol, 1);
-            let top = view.bids.first().copied().zip(view.asks.first().copied()).map(|(bid, ask)| [bid, ask]);
+            let top = view
+                .bids
+                .first()
+                .copied()
+                .zip(view.asks.first().copied())
+                .map(|(bid, ask)| [bid, ask]);
             if self.tops.insert((venue, symbol.clone()), top) != Some(top) {
                 let note = Note::Book {
                     topic: Topic::Top,

@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct Settings {
     /// Port of Upbit's dialect on 127.0.0.1; zero takes a free one.
     pub upbit_port: u16,
-    /// Port of both Binance dialects on 127.0.0.1; zero takes a free one.
+    /// Port of Binance's spot dialect on 127.0.0.1; zero takes a free one.
     pub binance_port: u16,
+    /// Port of Binance's USD-M dialect on 127.0.0.1; zero takes a free one.
+    pub usdm_port: u16,
     /// The market is driven this often.
     pub tick_ms: u64,
     /// Frames that may wait for a slow client; one more and it is disconnected.
@@ -38,6 +40,7 @@ impl Default for Settings {
         Settings {
             upbit_port: 0,
             binance_port: 0,
+            usdm_port: 0,
             tick_ms: 5,
             queue: 8_192,
             upbit_idle_ms: 120_000,

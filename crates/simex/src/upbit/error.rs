@@ -49,5 +49,9 @@ pub fn refused(refusal: Refusal) -> Reply {
 
 /// The error object of a socket.
 pub fn on_socket(name: &str, message: &str) -> String {
-    format!(r#"{{"error":{{"name":{},"message":{}}}}}"#, quoted(name), quoted(message))
+    format!(
+        r#"{{"error":{{"name":{},"message":{}}}}}"#,
+        quoted(name),
+        quoted(message)
+    )
 }

@@ -198,7 +198,11 @@ fn instruments(inner: &Inner, query: Query<'_>) -> Reply {
                 quoted(&info.symbol),
                 quoted(&info.quote),
                 Plain(tick(inner, info)),
-                list(levels(inner, info).into_iter().map(|step| format!("\"{}\"", Plain(step)))),
+                list(
+                    levels(inner, info)
+                        .into_iter()
+                        .map(|step| format!("\"{}\"", Plain(step)))
+                ),
             )
         }))),
         Err(reply) => reply,
@@ -258,7 +262,10 @@ fn candles(inner: &Inner, path: &str, query: Query<'_>) -> Reply {
         .and_then(|unit| unit.parse().ok())
         .filter(|unit| UNITS.contains(unit));
     let Some(unit) = unit else {
-        return error::numbered(404, "only minute candles are kept here: /v1/candles/minutes/{1,3,5,10,15,30,60,240}");
+        return error::numbered(
+            404,
+            "only minute candles are kept here: /v1/candles/minutes/{1,3,5,10,15,30,60,240}",
+        );
     };
     let (info, most) = match (one(inner, query), count(query, "count", 1, 200)) {
         (Ok(info), Ok(most)) => (info, most),

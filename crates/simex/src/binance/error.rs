@@ -1,0 +1,56 @@
+//! Binance's errors: a number and a text. Over HTTP they have a status, over the WebSocket API they are wrapped.
+
+use crate::server::http::Reply;
+use crate::server::text::quoted;
+use crate::sign::binance::Refusal;
+
+/// An error as the venue numbers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// HTTP status.
+    pub status: u16,
+    /// The number.
+    pub code: i32,
+    /// The text.
+    pub msg: String,
+}
+
+impl Error {
+    /// Status 400.
+    pub fn new(code: i32, msg: impl Into<String>) -> Error {
+        Error {
+            status: 400,
+            code,
+            msg: msg.into(),
+        }
+    }
+
+    /// A parameter is missing or cannot be read.
+    pub fn missing(name: &str) -> Error {
+        Error::new(
+            -1102,
+            format!("Mandatory parameter '{name}' was not sent, was empty/null, or malformed."),
+        )
+    }
+
+    /// A market that is not listed.
+    pub fn symbol() -> Error {
+        Error::new(-1121, "Invalid symbol.")
+    }
+
+    /// A signature, timestamp or window that was refused.
+    pub fn refused(refusal: Refusal) -> Error {
+        Error::new(refusal.code(), refusal.to_string())
+    }
+
+    /// `{"code":…,"msg":…}`.
+    pub fn json(&self) -> String {
+        format!(r#"{{"code":{},"msg":{}}}"#, self.code, quoted(&self.msg))
+    }
+}
+
+impl From<Error> for Reply {
+    fn from(error: Error) -> Reply {
+        Reply::new(error.status, error.json())
+    }
+}

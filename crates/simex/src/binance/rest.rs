@@ -1,0 +1,292 @@
+//! Binance's spot REST interface: what is asked without a signature.
+
+use crossbook_engine::instrument::TickRule;
+use crossbook_engine::units::Price;
+
+use super::error::Error;
+use super::limit::counted;
+use super::wire::{TimeUnit, book_ticker_rest, depth, kline, ticker_24h, trade_rest};
+use crate::exchange::{MarketInfo, Status, Venue};
+use crate::server::http::{Call, Reply, list, member};
+use crate::server::hub::{Hub, Inner};
+use crate::server::stats::Stats;
+use crate::server::text::{Plain, ms, quoted};
+use crate::sign::text::Plus;
+
+pub(super) type Query<'a> = &'a [(String, String)];
+
+/// Answers a request to the spot venue.
+pub fn answer(hub: &Hub, call: &Call) -> Reply {
+    let mut inner = hub.lock();
+    let Some(query) = call.query_members(Plus::IsSpace) else {
+        return Error::new(-1100, "Illegal characters found in a parameter.").into();
+    };
+    let unit = call
+        .header("x-mbx-time-unit")
+        .and_then(TimeUnit::parse)
+        .unwrap_or_default();
+    let path = call.path.trim_end_matches('/');
+    let cost = cost(path, &query);
+    counted(hub, &mut inner, Venue::Binance, &call.peer, cost, |inner| {
+        let result = market_data(hub, inner, path, &query, unit);
+        match result {
+            Some(Ok(body)) => Reply::ok(body),
+            Some(Err(error)) => error.into(),
+            None => Reply::from(Error {
+                status: 404,
+                code: -1000,
+                msg: format!("{path} is not served by this exchange."),
+            }),
+        }
+    })
+}
+
+/// Weight of a request. Source: binance-spot-api-docs a5e0bc3 (read 2026-11-21).
+fn cost(path: &str, query: Query<'_>) -> u64 {
+    let one = member(query, "symbol").is_some();
+    match path {
+        "/api/v3/depth" => match member(query, "limit")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(100u64)
+        {
+            0..=100 => 5,
+            101..=500 => 25,
+            501..=1_000 => 50,
+            _ => 250,
+        },
+        "/api/v3/exchangeInfo" => 20,
+        "/api/v3/ticker/bookTicker" | "/api/v3/ticker/price" => {
+            if one {
+                2
+            } else {
+                4
+            }
+        }
+        "/api/v3/ticker/24hr" => {
+            if one {
+                2
+            } else {
+                80
+            }
+        }
+        "/api/v3/trades" => 25,
+        "/api/v3/klines" => 2,
+        _ => 1,
+    }
+}
+
+/// What anyone may ask of the spot venue; `None` when it is nothing of that. The WebSocket API answers the same.
+pub(super) fn market_data(
+    hub: &Hub,
+    inner: &Inner,
+    path: &str,
+    query: Query<'_>,
+    unit: TimeUnit,
+) -> Option<Result<String, Error>> {
+    Some(match path {
+        "/api/v3/ping" => Ok("{}".to_owned()),
+        "/api/v3/time" => Ok(format!(r#"{{"serverTime":{}}}"#, unit.of(hub.now()))),
+        "/api/v3/exchangeInfo" => exchange_info(hub, inner, query),
+        "/api/v3/depth" => one(inner, Venue::Binance, query).and_then(|info| {
+            let limit = limit(query, 100, 5_000)?;
+            Ok(depth(&inner.view(Venue::Binance, &info.symbol, limit), limit))
+        }),
+        "/api/v3/trades" => one(inner, Venue::Binance, query).and_then(|info| {
+            let limit = limit(query, 500, 1_000)?;
+            let stats = inner.stats(Venue::Binance, &info.symbol).cloned().unwrap_or_default();
+            let mut newest: Vec<String> = stats.newest().take(limit).map(|tick| trade_rest(tick, unit)).collect();
+            newest.reverse();
+            Ok(list(newest))
+        }),
+        "/api/v3/klines" => klines(inner, query, unit),
+        "/api/v3/ticker/bookTicker" => each(inner, query, |inner, info| {
+            book_ticker_rest(&info.symbol, &inner.view(Venue::Binance, &info.symbol, 1))
+        }),
+        "/api/v3/ticker/price" => each(inner, query, |inner, info| {
+            let price = last_or_mid(inner, info)?;
+            Some(format!(r#"{{"symbol":{},"price":"{price}"}}"#, quoted(&info.symbol)))
+        }),
+        "/api/v3/ticker/24hr" => {
+            let now = hub.now();
+            each(inner, query, |inner, info| {
+                let empty = Stats::default();
+                let stats = inner.stats(Venue::Binance, &info.symbol).unwrap_or(&empty);
+                let view = inner.view(Venue::Binance, &info.symbol, 1);
+                Some(ticker_24h(&info.symbol, stats, &view, now, unit))
+            })
+        }
+        _ => return None,
+    })
+}
+
+/// The last price, or halfway between bid and ask before the first trade.
+fn last_or_mid(inner: &Inner, info: &MarketInfo) -> Option<Price> {
+    let last = inner.stats(info.venue, &info.symbol).and_then(Stats::last);
+    if let Some(tick) = last {
+        return Some(tick.price);
+    }
+    let view = inner.view(info.venue, &info.symbol, 1);
+    Some(Price::mid(view.bids.first()?.price, view.asks.first()?.price))
+}
+
+pub(super) fn listed(inner: &Inner, venue: Venue) -> impl Iterator<Item = &MarketInfo> {
+    inner
+        .exchange
+        .markets(venue)
+        .iter()
+        .filter(|info| info.status != Status::Delisted)
+}
+
+/// The market that a request names.
+pub(super) fn one<'a>(inner: &'a Inner, venue: Venue, query: Query<'_>) -> Result<&'a MarketInfo, Error> {
+    let symbol = member(query, "symbol").ok_or_else(|| Error::missing("symbol"))?;
+    find(inner, venue, symbol)
+}
+
+pub(super) fn find<'a>(inner: &'a Inner, venue: Venue, symbol: &str) -> Result<&'a MarketInfo, Error> {
+    inner
+        .exchange
+        .market(venue, symbol)
+        .filter(|info| info.status != Status::Delisted)
+        .ok_or_else(Error::symbol)
+}
+
+/// The `limit` of a request; what is too much is cut, as the venue does.
+pub(super) fn limit(query: Query<'_>, default: usize, most: usize) -> Result<usize, Error> {
+    match member(query, "limit") {
+        None => Ok(default),
+        Some(text) => match text.parse::<usize>() {
+            Ok(0) | Err(_) => Err(Error::new(-1100, "Illegal characters found in parameter 'limit'.")),
+            Ok(limit) => Ok(limit.min(most)),
+        },
+    }
+}
+
+/// The markets that a request names by `symbol` or `symbols`; all when it names none. Whether it was `symbol`.
+fn chosen<'a>(inner: &'a Inner, query: Query<'_>) -> Result<(Vec<&'a MarketInfo>, bool), Error> {
+    if member(query, "symbol").is_some() {
+        return Ok((vec![one(inner, Venue::Binance, query)?], true));
+    }
+    match member(query, "symbols") {
+        Some(text) => {
+            let symbols: Vec<String> = serde_json::from_str(text)
+                .map_err(|_| Error::new(-1100, "Illegal characters found in parameter 'symbols'."))?;
+            let markets: Result<Vec<_>, Error> = symbols
+                .iter()
+                .map(|symbol| find(inner, Venue::Binance, symbol))
+                .collect();
+            Ok((markets?, false))
+        }
+        None => Ok((listed(inner, Venue::Binance).collect(), false)),
+    }
+}
+
+/// An object for one market, or a list for several.
+fn each(
+    inner: &Inner,
+    query: Query<'_>,
+    show: impl Fn(&Inner, &MarketInfo) -> Option<String>,
+) -> Result<String, Error> {
+    let (markets, single) = chosen(inner, query)?;
+    let mut shown = markets.into_iter().filter_map(|info| show(inner, info));
+    if single {
+        return Ok(shown.next().unwrap_or_else(|| "{}".to_owned()));
+    }
+    Ok(list(shown))
+}
+
+fn klines(inner: &Inner, query: Query<'_>, unit: TimeUnit) -> Result<String, Error> {
+    let info = one(inner, Venue::Binance, query)?;
+    let minutes = match member(query, "interval") {
+        Some("1m") => 1,
+        Some("3m") => 3,
+        Some("5m") => 5,
+        Some("15m") => 15,
+        Some("30m") => 30,
+        Some("1h") => 60,
+        Some("4h") => 240,
+        Some(_) => return Err(Error::new(-1120, "Invalid interval.")),
+        None => return Err(Error::missing("interval")),
+    };
+    let limit = limit(query, 500, 1_000)?;
+    let candles = inner
+        .stats(Venue::Binance, &info.symbol)
+        .map(|stats| stats.candles(minutes));
+    let mut rows: Vec<String> = candles
+        .unwrap_or_default()
+        .iter()
+        .take(limit)
+        .map(|candle| kline(candle, minutes, unit))
+        .collect();
+    rows.reverse();
+    Ok(list(rows))
+}
+
+/// Binance's name of a status.
+pub(super) const fn status(status: Status) -> &'static str {
+    match status {
+        Status::Trading => "TRADING",
+        Status::CancelOnly => "CANCEL_ONLY",
+        Status::Halted => "HALT",
+        Status::Delisted => "BREAK",
+    }
+}
+
+/// The one tick of a market here; the finest of them when it has several.
+pub(super) fn tick(info: &MarketInfo) -> Price {
+    match &info.tick {
+        TickRule::Fixed(tick) => *tick,
+        TickRule::Bands(bands) => bands.last().map_or(Price::ONE_STEP, |&(_, tick)| tick),
+    }
+}
+
+/// Price bounds of a market: a million ticks of headroom is enough for every filter that a client may check.
+pub(super) fn price_filter(info: &MarketInfo) -> String {
+    let tick = tick(info);
+    format!(
+        r#"{{"filterType":"PRICE_FILTER","minPrice":"{tick}","maxPrice":"{}.00000000","tickSize":"{tick}"}}"#,
+        if tick.raw() >= 1_000_000 { 1_000_000 } else { 10_000 },
+    )
+}
+
+pub(super) fn lot_filter(name: &str, info: &MarketInfo) -> String {
+    format!(
+        r#"{{"filterType":"{name}","minQty":"{}","maxQty":"{}","stepSize":"{}"}}"#,
+        info.min_qty, info.max_qty, info.lot
+    )
+}
+
+fn exchange_info(hub: &Hub, inner: &Inner, query: Query<'_>) -> Result<String, Error> {
+    let (markets, _) = chosen(inner, query)?;
+    let symbols = markets.into_iter().map(|info| {
+        let filters = [
+            price_filter(info),
+            lot_filter("LOT_SIZE", info),
+            r#"{"filterType":"ICEBERG_PARTS","limit":10}"#.to_owned(),
+            lot_filter("MARKET_LOT_SIZE", info),
+            format!(
+                r#"{{"filterType":"NOTIONAL","minNotional":"{}","applyMinToMarket":true,"maxNotional":"{}","applyMaxToMarket":false,"avgPriceMins":5}}"#,
+                info.min_total, info.max_total
+            ),
+            r#"{"filterType":"MAX_NUM_ORDERS","maxNumOrders":200}"#.to_owned(),
+        ];
+        format!(
+            r#"{{"symbol":{},"status":"{}","baseAsset":{},"baseAssetPrecision":8,"quoteAsset":{},"quotePrecision":8,"quoteAssetPrecision":8,"baseCommissionPrecision":8,"quoteCommissionPrecision":8,"orderTypes":["LIMIT","LIMIT_MAKER","MARKET"],"icebergAllowed":false,"ocoAllowed":false,"otoAllowed":false,"opoAllowed":false,"quoteOrderQtyMarketAllowed":true,"allowTrailingStop":false,"cancelReplaceAllowed":true,"amendAllowed":false,"pegInstructionsAllowed":false,"isSpotTradingAllowed":true,"isMarginTradingAllowed":false,"filters":{},"permissions":[],"permissionSets":[["SPOT"]],"defaultSelfTradePreventionMode":"EXPIRE_MAKER","allowedSelfTradePreventionModes":["NONE","EXPIRE_TAKER","EXPIRE_MAKER","EXPIRE_BOTH","DECREMENT"]}}"#,
+            quoted(&info.symbol),
+            status(info.status),
+            quoted(&info.base),
+            quoted(&info.quote),
+            list(filters),
+        )
+    });
+    Ok(format!(
+        r#"{{"timezone":"UTC","serverTime":{},"rateLimits":[{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":6000}},{{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":100}},{{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":200000}},{{"rateLimitType":"RAW_REQUESTS","interval":"MINUTE","intervalNum":5,"limit":300000}}],"exchangeFilters":[],"symbols":{}}}"#,
+        ms(hub.now()),
+        list(symbols),
+    ))
+}
+
+/// Decimals of a step: 0.001 has three.
+pub(super) fn decimals(raw: i64) -> usize {
+    Plain(raw).to_string().split_once('.').map_or(0, |(_, part)| part.len())
+}

@@ -1,0 +1,4 @@
+//! The servers as clients see them: real sockets on loopback, free ports.
+
+mod client;
+mod market;

@@ -209,6 +209,8 @@ pub struct RestLimits {
     pub banned_ms: u64,
     /// Market lists, ticks and filters are fetched again this often.
     pub rules_refresh_ms: u64,
+    /// The venue's clock is measured this often. Zero: only by the dates of other answers.
+    pub clock_ms: u64,
 }
 
 impl Default for RestLimits {
@@ -221,6 +223,7 @@ impl Default for RestLimits {
             fallback_after_ms: 5_000,
             banned_ms: 120_000,
             rules_refresh_ms: 600_000,
+            clock_ms: 60_000,
         }
     }
 }

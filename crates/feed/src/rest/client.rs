@@ -5,7 +5,7 @@
 
 use std::error::Error;
 use std::io::ErrorKind;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,11 +16,12 @@ use tokio::time::{Instant, timeout_at};
 use super::limits::{Limits, Permit, Rule};
 use super::signs::Signs;
 use super::time::{Offset, OffsetMeter, http_date};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stamp};
 use crate::error::FeedError;
 use crate::input::Answer;
 use crate::tls;
 use crate::venue::{Protocol, RestLimits, VenueConfig};
+use crate::wire::venue_time;
 
 /// How much of a body is quoted in an error.
 const QUOTED: usize = 200;
@@ -175,8 +176,7 @@ impl Client {
 
     /// How far the venue's clock is ahead of ours, by all answers so far.
     pub fn offset(&self) -> Option<Offset> {
-        let meter = self.shared.meter.lock().unwrap_or_else(PoisonError::into_inner);
-        meter.offset(self.clock.now())
+        self.meter().offset(self.clock.now())
     }
 
     /// Sends a request for which there is a permit.
@@ -184,6 +184,41 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn send(&self, permit: Permit, path: &str, query: &[(&str, &str)]) -> Result<Answer, FeedError> {
+        self.exchange(permit, path, query).await.map(|(answer, _)| answer)
+    }
+
+    /// Sends a request whose answer tells the venue's time to the millisecond, as Binance's `serverTime`, and takes that in;
+    /// one that does not has told its `Date`.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn measure(&self, permit: Permit, path: &str, query: &[(&str, &str)]) -> Result<Answer, FeedError> {
+        #[derive(serde::Deserialize)]
+        struct Time {
+            #[serde(rename = "serverTime")]
+            server_time: u64,
+        }
+        let (answer, (sent, received)) = self.exchange(permit, path, query).await?;
+        let time = serde_json::from_slice(&answer.bytes)
+            .ok()
+            .and_then(|time: Time| venue_time("serverTime", time.server_time).ok());
+        if let Some(time) = time {
+            self.meter().add(sent, received, time, 1_000_000);
+        }
+        Ok(answer)
+    }
+
+    fn meter(&self) -> MutexGuard<'_, OffsetMeter> {
+        self.shared.meter.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The answer, and when the request was sent and the head of its answer came.
+    async fn exchange(
+        &self,
+        permit: Permit,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<(Answer, (Stamp, Stamp)), FeedError> {
         let late = |_| FeedError::Timeout {
             what: format!("GET {path}"),
             limit_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
@@ -196,13 +231,13 @@ impl Client {
             .await
             .map_err(late)?
             .map_err(|error| FeedError::Connection(format!("GET {path}: {}", chain(&error.without_url()))))?;
+        let received = self.clock.now();
         let status = response.status();
         let headers = response.headers().clone();
         // A cache's answer carries the date of when it was made.
         let date = headers.get("date").filter(|_| !headers.contains_key("age"));
         if let Some(date) = date.and_then(|date| http_date(date.to_str().ok()?)) {
-            let mut meter = self.shared.meter.lock().unwrap_or_else(PoisonError::into_inner);
-            meter.add(sent, self.clock.now(), date, 1_000_000_000);
+            self.meter().add(sent, received, date, 1_000_000_000);
         }
         let body = timeout_at(deadline, self.read(response, path))
             .await
@@ -225,10 +260,11 @@ impl Client {
                 to.unwrap_or("nowhere")
             )));
         }
-        Ok(Answer {
+        let answer = Answer {
             status: status.as_u16(),
             bytes: body?,
-        })
+        };
+        Ok((answer, (sent, received)))
     }
 
     /// The body, decompressed, as far as it is not too large: what a small answer unpacks to is bounded too.

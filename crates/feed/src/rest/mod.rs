@@ -1,16 +1,20 @@
 //! What is asked of venues over HTTP: snapshots, polled books and trades, rules, rates, the time.
 //!
 //! ```text
-//! Clients ─► Client (one host) ─► Limits (one budget per group) ─► socket
-//!                 │                       ▲                          │
-//!                 │                       └── headers, 429, 418 ◄────┤
-//!                 └─► Answer, or the class of its failure ◄──────────┘
+//! Command ─► RestProvider ─► Client (one host) ─► Limits (one budget per group) ─► socket
+//!    (fetch, poll) │            │                       ▲                          │
+//!                  │            │                       └── headers, 429, 418 ◄────┤
+//! Input ◄──────────┘ ◄──────────┘ ◄── answer, or the class of its failure ◄────────┘
 //! ```
 //!
-//! What always holds: no request leaves without a permit of [`limits::Limits`]. What an answer means is not judged here.
+//! What always holds: no request leaves without a permit of [`limits::Limits`], and each that was asked for ends in
+//! exactly one answer. What an answer means is not judged here.
 
 pub mod client;
 pub mod limits;
+mod polls;
+pub mod provider;
+mod requests;
 pub mod signs;
 pub mod time;
 
@@ -18,3 +22,4 @@ pub mod time;
 pub(crate) mod testing;
 
 pub use client::{Client, Clients};
+pub use provider::RestProvider;

@@ -40,10 +40,10 @@ impl Ask {
             ),
             (Protocol::BinanceSpot, Request::Books(markets)) => {
                 let weight = match levels {
-                    ..=100 => 5,
-                    ..=500 => 25,
-                    ..=1_000 => 50,
-                    _ => 250,
+                    0..=100 => 5,
+                    101..=500 => 25,
+                    501..=1_000 => 50,
+                    1_001.. => 250,
                 };
                 ("/api/v3/depth", depth(markets, levels), WEIGHT, weight)
             }
@@ -51,13 +51,13 @@ impl Ask {
             (Protocol::BinanceUsdm, Request::Books(markets)) => {
                 // Only these limits are taken.
                 let (levels, weight) = match levels {
-                    ..=5 => (5, 2),
-                    ..=10 => (10, 2),
-                    ..=20 => (20, 2),
-                    ..=50 => (50, 2),
-                    ..=100 => (100, 5),
-                    ..=500 => (500, 10),
-                    _ => (1_000, 20),
+                    0..=5 => (5, 2),
+                    6..=10 => (10, 2),
+                    11..=20 => (20, 2),
+                    21..=50 => (50, 2),
+                    51..=100 => (100, 5),
+                    101..=500 => (500, 10),
+                    501.. => (1_000, 20),
                 };
                 ("/fapi/v1/depth", depth(markets, levels), WEIGHT, weight)
             }

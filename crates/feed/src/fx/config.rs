@@ -146,10 +146,11 @@ pub enum TimeUnit {
 }
 
 /// Where the rate in use is shown to others: key `{prefix}:fx:usdkrw`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RedisConfig {
-    /// `redis://…`; may hold a password, so it is never printed.
+    /// `redis://…`; a password in it is neither printed nor written down.
+    #[serde(serialize_with = "RedisConfig::write_url")]
     pub url: String,
     /// First part of the key.
     #[serde(default = "RedisConfig::default_prefix")]
@@ -160,9 +161,25 @@ pub struct RedisConfig {
     /// The rate is written at most this often, and again when it has not changed.
     #[serde(default = "RedisConfig::default_every_ms")]
     pub every_ms: u64,
-    /// A command is given up after this long.
+    /// A connection or a command is given up after this long.
     #[serde(default = "RedisConfig::default_timeout_ms")]
     pub timeout_ms: u64,
+    /// After failures the wait grows from twice `every_ms` to this.
+    #[serde(default = "RedisConfig::default_retry_most_ms")]
+    pub retry_most_ms: u64,
+}
+
+impl std::fmt::Debug for RedisConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisConfig")
+            .field("url", &self.plain_url())
+            .field("prefix", &self.prefix)
+            .field("ttl_ms", &self.ttl_ms)
+            .field("every_ms", &self.every_ms)
+            .field("timeout_ms", &self.timeout_ms)
+            .field("retry_most_ms", &self.retry_most_ms)
+            .finish()
+    }
 }
 
 impl RedisConfig {
@@ -180,6 +197,26 @@ impl RedisConfig {
 
     fn default_timeout_ms() -> u64 {
         1_000
+    }
+
+    fn default_retry_most_ms() -> u64 {
+        10_000
+    }
+
+    /// The address without who we are there.
+    pub fn plain_url(&self) -> String {
+        plain(&self.url)
+    }
+
+    fn write_url<S: serde::Serializer>(url: &str, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&plain(url))
+    }
+}
+
+fn plain(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        _ => url.to_owned(),
     }
 }
 

@@ -11,6 +11,9 @@
 //! [`FxBook`] is a function of what it is told and when: a journal of the inputs gives the same rates again.
 
 mod config;
+mod poll;
+mod publish;
+pub mod quote;
 mod select;
 
 #[cfg(test)]
@@ -21,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use config::{Band, FxConfig, FxConfigError, QuoteFormat, RedisConfig, SourceConfig, SourceKind, TimeUnit};
+pub use poll::Poller;
+pub use publish::{PublishStats, Shown, publish};
 pub use select::{FxBook, FxStats, SourceIx, SourceStats};
 
 /// What a source of rates over HTTP said when it was asked.

@@ -1,5 +1,8 @@
 //! Which rate is believed, which is in use, and how the time without one is counted.
 
+mod network;
+mod shown;
+
 use proptest::prelude::*;
 
 use super::*;

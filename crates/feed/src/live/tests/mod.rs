@@ -1,6 +1,10 @@
 //! What every test here checks after every input, whatever else it is about: a book that is not live prices nothing, the
 //! engine's book is the pipeline's, no clock goes back, and every frame is accounted for.
 
+mod clocks;
+mod diffs;
+mod model;
+mod repeat;
 mod switching;
 mod upbit;
 

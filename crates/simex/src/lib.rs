@@ -7,6 +7,7 @@
 pub mod binance;
 pub mod config;
 pub mod exchange;
+pub mod faults;
 pub mod market;
 pub mod server;
 pub mod sign;

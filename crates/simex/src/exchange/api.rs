@@ -6,6 +6,8 @@ use crossbook_engine::event::Level;
 use crossbook_engine::instrument::{Side, TickRule};
 use crossbook_engine::units::{Amount, Bps, Price, Qty, TimestampNs};
 
+use crate::faults::FaultNotice;
+
 /// Which of the two venues; each has its own markets, accounts and order numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,6 +33,8 @@ pub enum Notice {
     Market(MarketEvent),
     /// To the account's private streams.
     Account(AccountEvent),
+    /// A fault of the script begins or ends; the sockets do what is theirs to do (reset, close, ping flood).
+    Fault(FaultNotice),
 }
 
 /// A market as its venue lists it. Changes while running are announced by [`MarketEventKind::Rules`].

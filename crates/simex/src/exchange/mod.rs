@@ -6,6 +6,7 @@
 mod accounts;
 mod api;
 mod book;
+mod faulty;
 mod matching;
 mod orders;
 #[cfg(test)]
@@ -22,9 +23,11 @@ use crossbook_engine::units::{Price, Qty, TimestampNs};
 use accounts::Accounts;
 pub use api::*;
 use book::MarketBook;
+use faulty::Drift;
 use orders::Orders;
 
 use crate::config::{AccountConfig, Config, ConfigError, market_list};
+use crate::faults::{FaultKind, Faults, Script, ScriptError};
 use crate::market::synthetic::Synthetic;
 use crate::market::{Change, ChangeKind, Source, SourceError};
 
@@ -34,6 +37,9 @@ pub enum ExchangeError {
     /// The configuration is refused.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The fault script is refused.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
     /// The source failed.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -47,12 +53,28 @@ struct Market {
     hang: Option<u8>,
     /// Orders that hang.
     hung: Vec<u64>,
+    /// How much more often than usual things happen.
+    rate: f64,
+    /// The book as it was when a fault of stale snapshots began.
+    old: Option<BookView>,
+}
+
+/// What an exchange may be given beside its configuration.
+#[derive(Default)]
+pub struct Parts {
+    /// Tells what the market does; markets are numbered as in [`market_list`]. The synthetic market when absent.
+    pub source: Option<Box<dyn Source>>,
+    /// The faults; those of the configuration's file when absent.
+    pub script: Option<Script>,
 }
 
 /// All venues of a loopback exchange.
 pub struct Exchange {
     now: TimestampNs,
-    clock_offset_ns: i64,
+    clock: Drift,
+    faults: Faults,
+    /// Markets as they were listed at first, and as they are now.
+    listed: Vec<MarketInfo>,
     infos: Vec<MarketInfo>,
     markets: Vec<Market>,
     by_symbol: BTreeMap<(Venue, Symbol), usize>,
@@ -69,27 +91,42 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    /// An exchange with a synthetic market that opens at `start`.
+    /// An exchange with a synthetic market that opens at `start`, and the faults that the configuration names.
     ///
     /// # Errors
-    /// When the configuration is refused.
+    /// When the configuration or the script is refused.
     pub fn new(config: &Config, start: TimestampNs) -> Result<Exchange, ExchangeError> {
-        config.check()?;
-        let source = Synthetic::new(config.seed, start, &market_list(config)?);
-        Exchange::with_source(config, start, Box::new(source))
+        Exchange::with(config, start, Parts::default())
     }
 
-    /// An exchange whose market is told by `source`; markets are numbered as in [`market_list`].
+    /// An exchange with parts of its own.
     ///
     /// # Errors
-    /// When the configuration is refused, or the source fails.
-    pub fn with_source(
-        config: &Config,
-        start: TimestampNs,
-        source: Box<dyn Source>,
-    ) -> Result<Exchange, ExchangeError> {
+    /// When the configuration or the script is refused, or the source fails.
+    pub fn with(config: &Config, start: TimestampNs, parts: Parts) -> Result<Exchange, ExchangeError> {
         config.check()?;
-        let infos: Vec<MarketInfo> = market_list(config)?.into_iter().map(|listed| listed.info).collect();
+        let list = market_list(config)?;
+        let script = match (parts.script, &config.faults) {
+            (Some(script), _) => script,
+            (None, Some(path)) => Script::load(path)?,
+            (None, None) => Script::default(),
+        };
+        let mut source = parts
+            .source
+            .unwrap_or_else(|| Box::new(Synthetic::new(config.seed, start, &list)));
+        let bursts = script
+            .faults
+            .iter()
+            .any(|fault| matches!(fault.kind, FaultKind::Burst { .. }));
+        if bursts && !list.is_empty() && !source.set_rate(0, 1.0) {
+            let message = "a script with bursts needs the synthetic market: a recording has one rate".to_owned();
+            return Err(ConfigError::Value {
+                key: "faults".to_owned(),
+                message,
+            }
+            .into());
+        }
+        let infos: Vec<MarketInfo> = list.into_iter().map(|listed| listed.info).collect();
         let span = |venue| {
             let first = infos.iter().position(|info| info.venue == venue).unwrap_or(0);
             first..first + infos.iter().filter(|info| info.venue == venue).count()
@@ -100,6 +137,8 @@ impl Exchange {
                 book: MarketBook::new(number * 10_000, start),
                 hang: None,
                 hung: Vec::new(),
+                rate: 1.0,
+                old: None,
             })
             .collect();
         let by_symbol = infos
@@ -109,7 +148,9 @@ impl Exchange {
             .collect();
         let mut exchange = Exchange {
             now: start,
-            clock_offset_ns: 0,
+            clock: Drift::default(),
+            faults: Faults::new(&script, config.seed, start, &infos),
+            listed: infos.clone(),
             infos,
             markets,
             by_symbol,
@@ -135,7 +176,7 @@ impl Exchange {
 
     /// What the exchange's own clock shows then; every stamp it gives is of this clock.
     pub fn clock(&self) -> TimestampNs {
-        self.now.plus(self.clock_offset_ns)
+        self.clock.read(self.now)
     }
 
     /// Lets everything happen that is due up to and including `to`. A time that has passed already changes nothing.
@@ -143,16 +184,30 @@ impl Exchange {
     /// # Errors
     /// When the source fails.
     pub fn advance(&mut self, to: TimestampNs, out: &mut Vec<Notice>) -> Result<(), ExchangeError> {
-        while self.source.next_ts().is_some_and(|ts| ts <= to) {
-            let mut change = std::mem::take(&mut self.change);
-            let some = self.source.next(&mut change)?;
-            self.now = self.now.max(change.ts);
-            if some {
-                self.apply(&change, out);
+        loop {
+            let fault = self.faults.next_ts().filter(|ts| *ts <= to);
+            let change = self.source.next_ts().filter(|ts| *ts <= to);
+            match (fault, change) {
+                (Some(fault), change) if change.is_none_or(|change| fault <= change) => {
+                    self.now = self.now.max(fault);
+                    self.step_faults(out);
+                }
+                (_, Some(_)) => self.step_source(out)?,
+                _ => break,
             }
-            self.change = change;
         }
         self.now = self.now.max(to);
+        Ok(())
+    }
+
+    fn step_source(&mut self, out: &mut Vec<Notice>) -> Result<(), ExchangeError> {
+        let mut change = std::mem::take(&mut self.change);
+        let some = self.source.next(&mut change)?;
+        self.now = self.now.max(change.ts);
+        if some {
+            self.apply(&change, out);
+        }
+        self.change = change;
         Ok(())
     }
 

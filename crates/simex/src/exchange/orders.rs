@@ -75,6 +75,13 @@ impl Orders {
         ids.filter_map(|id| self.all.get(id))
     }
 
+    /// Open orders of a market, whoever they belong to.
+    pub fn open_in(&self, market: usize) -> impl Iterator<Item = u64> {
+        let ids = self.open.values().flatten();
+        ids.copied()
+            .filter(move |id| self.all.get(id).is_some_and(|order| order.market == market))
+    }
+
     fn find(&self, account: u32, by: OrderRef<'_>) -> Option<u64> {
         let id = match by {
             OrderRef::Id(id) => id,

@@ -275,6 +275,8 @@ impl Inner {
                         note,
                     );
                 }
+                // Nothing that is said to listeners.
+                Notice::Fault(_) => {}
             }
         }
         for (venue, symbol) in changed {

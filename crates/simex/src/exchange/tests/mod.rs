@@ -1,5 +1,6 @@
 //! The exchange seen from its own methods, over a quiet market that a test writes itself, and over the synthetic one.
 
+mod faults;
 mod orders;
 mod properties;
 
@@ -113,9 +114,9 @@ fn ids_have_no_hole_and_events_rebuild_the_book_that_is_shown() {
 
 /// A source that says what the test wrote.
 #[derive(Default)]
-struct Script(std::collections::VecDeque<Change>);
+struct Told(std::collections::VecDeque<Change>);
 
-impl Source for Script {
+impl Source for Told {
     fn next_ts(&mut self) -> Option<TimestampNs> {
         self.0.front().map(|change| change.ts)
     }
@@ -184,6 +185,14 @@ fn bench_config() -> Config {
     }
 }
 
+fn with_script(config: &Config, script: Told) -> Exchange {
+    let parts = Parts {
+        source: Some(Box::new(script)),
+        ..Parts::default()
+    };
+    Exchange::with(config, START, parts).unwrap()
+}
+
 impl Bench {
     /// Books at both venues: bids below and asks above 100,000,000 won and 70,000 dollars.
     fn new(then: Vec<(i64, usize, ChangeKind, &[(&str, &str)], &[(&str, &str)])>) -> Bench {
@@ -206,7 +215,7 @@ impl Bench {
             bids: levels(bids),
             asks: levels(asks),
         };
-        let mut script = Script::default();
+        let mut script = Told::default();
         for (market, bids, asks) in &opening {
             script.0.push_back(change(0, *market, ChangeKind::Snapshot, bids, asks));
         }
@@ -214,7 +223,7 @@ impl Bench {
             script.0.push_back(change(seconds, market, kind, bids, asks));
         }
         Bench {
-            exchange: Exchange::with_source(&bench_config(), START, Box::new(script)).unwrap(),
+            exchange: with_script(&bench_config(), script),
             out: Vec::new(),
         }
     }

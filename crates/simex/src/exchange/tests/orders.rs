@@ -94,7 +94,7 @@ fn binance_takes_its_fee_out_of_what_is_received_or_in_bnb() {
     config.markets.binance_usdt.push("BNB".to_owned());
     config.accounts[2].fees_in_bnb = true;
     config.accounts[2].balances.insert("BNB".to_owned(), amount("0.05"));
-    let mut script = Script::default();
+    let mut script = Told::default();
     for (market, ask) in [(2, "70000"), (3, "1000")] {
         script.0.push_back(Change {
             ts: START,
@@ -104,7 +104,7 @@ fn binance_takes_its_fee_out_of_what_is_received_or_in_bnb() {
             asks: levels(&[(ask, "5")]),
         });
     }
-    let mut exchange = Exchange::with_source(&config, START, Box::new(script)).unwrap();
+    let mut exchange = with_script(&config, script);
     let mut buy = || {
         exchange
             .place(CARL, limit_order(CARL, Side::Buy, "70000", "0.5", Gtc), &mut Vec::new())
@@ -442,6 +442,7 @@ fn the_owner_hears_of_everything_in_order() {
                     .collect::<Vec<_>>()
                     .join(" "),
             },
+            Notice::Fault(fault) => format!("{fault:?}"),
         })
         .collect();
     let want = [

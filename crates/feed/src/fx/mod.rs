@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! book of KRW-USDT (live pipeline) ─┐
-//! quotes over HTTP (poll) ─► Note ──┼─► FxBook ─► FxEvent: rate for the engine, switch of source, refusal with its reason
-//! a constant with its date ─────────┘      └─► current(now) ─► Redis (publish)
+//! quotes over HTTP (Poller) ─► Note ┼─► FxDesk ─► FxBook ─► FxEvent: rate for the engine, switch of source, refusal with its reason
+//! a constant with its date ─────────┘                └─► current(now) ─► Redis (publish)
 //! ```
 //!
 //! What always holds: a rate that is given out was sent by a source, is inside the band, and is not older than that source's
@@ -11,6 +11,7 @@
 //! [`FxBook`] is a function of what it is told and when: a journal of the inputs gives the same rates again.
 
 mod config;
+mod desk;
 mod poll;
 mod publish;
 pub mod quote;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use config::{Band, FxConfig, FxConfigError, QuoteFormat, RedisConfig, SourceConfig, SourceKind, TimeUnit};
+pub use desk::{FxDesk, FxDeskError};
 pub use poll::Poller;
 pub use publish::{PublishStats, Shown, publish};
 pub use select::{FxBook, FxStats, SourceIx, SourceStats};

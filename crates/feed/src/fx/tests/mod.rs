@@ -1,5 +1,6 @@
 //! Which rate is believed, which is in use, and how the time without one is counted.
 
+mod desk;
 mod network;
 mod shown;
 

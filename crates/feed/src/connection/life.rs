@@ -34,6 +34,8 @@ use crate::venue::{Protocol, Timers, VenueConfig};
 const MESSAGE_SPACING: Duration = Duration::from_millis(400);
 /// More pings than this in a second are a flood; venues send one in 20 seconds.
 const PINGS_A_SECOND_MOST: u32 = 50;
+/// Frames that are read and forgotten after our close frame, while the venue's own is waited for.
+const PARTING_FRAMES_MOST: u32 = 1_000;
 /// `{"e":"serverShutdown","E":…}`, in the combined form as stream `!serverShutdown`, is shorter than this; longer frames
 /// are not searched for it.
 const SHUTDOWN_FRAME_MOST: usize = 256;
@@ -570,7 +572,12 @@ impl<'a, D: Dial> Wire<'a, D> {
             End::Over | End::Stop | End::Unread => {
                 timeout(limit, async {
                     self.socket.send(Message::Close(Some(normal))).await?;
-                    while self.socket.next().await.transpose()?.is_some() {}
+                    // What is still under way, so that the close frame is not overtaken by a reset.
+                    for _ in 0..PARTING_FRAMES_MOST {
+                        if self.socket.next().await.transpose()?.is_none() {
+                            break;
+                        }
+                    }
                     Ok::<(), WsError>(())
                 })
                 .await

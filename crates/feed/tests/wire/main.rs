@@ -2,4 +2,10 @@
 //! hour of silence passes in milliseconds. Names of tests begin with the row of the fault list that they hold.
 
 mod cuts;
+mod limits;
+mod planned;
+mod queue;
+mod retries;
+mod sockets;
+mod timers;
 mod venue;

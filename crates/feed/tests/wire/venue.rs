@@ -16,7 +16,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
@@ -290,6 +290,27 @@ impl Server {
         match self.next().await {
             Some(Message::Text(text)) => text,
             other => panic!("expected a subscription, got {other:?}"),
+        }
+    }
+
+    /// Says this over and over, and answers pings, until the client is gone; how often it was said.
+    pub async fn speak(mut self, every: Duration, text: impl Fn(u64) -> String) -> u64 {
+        let mut said = 0;
+        let mut next = Instant::now() + every;
+        loop {
+            tokio::select! {
+                biased;
+                message = self.0.next() => if !message.is_some_and(|message| message.is_ok()) {
+                    return said;
+                },
+                () = sleep_until(next) => {
+                    if self.0.send(Message::text(text(said))).await.is_err() {
+                        return said;
+                    }
+                    said += 1;
+                    next += every;
+                }
+            }
         }
     }
 

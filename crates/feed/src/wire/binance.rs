@@ -1,245 +1,39 @@
-//! Binance market data: diff depth, REST depth, book ticker, trades; spot, USD-M and COIN-M futures.
+//! Binance market data: diff and partial depth, book ticker, trades, mark price; spot, USD-M and COIN-M futures; bare and
+//! in the envelopes of combined streams, pushed or asked for.
 //!
 //! Sources: binance-spot-api-docs a5e0bc3 (2026-07-21) for spot; for futures the fields that recordings of 2024-08-08
-//! show (`T`, `pu`, `ps`).
+//! show (`T`, `pu`, `ps`) and Binance's futures documentation for `markPriceUpdate` (read 2026-11-21).
+//!
+//! Keys may come in any order. The order in which Binance sends them is only the quick way: a frame that does not go that
+//! way is read again, slowly, by rules that do not depend on order: an object with `stream` and `data` but without `e`
+//! is an envelope; `e` names what a message is; without it `lastUpdateId` makes a book and `u` with `B` a ticker.
+
+use std::ops::Range;
 
 use crossbook_engine::book::sync::MessageIds;
 use crossbook_engine::event::Level;
 use crossbook_engine::instrument::Side;
 use crossbook_engine::units::TimestampNs;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
-use super::{Decimal, Levels, Mark, Message, Refusal, Role, Scratch, Text, WireError, venue_time};
-
-/// A frame, and the stream that it came by if it came in a combined-stream envelope.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame<'a> {
-    /// Name of the stream (`btcusdt@depth@100ms`).
-    pub stream: Option<Text<'a>>,
-    /// What it says.
-    pub body: Body<'a>,
-}
-
-/// What a frame says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Body<'a> {
-    /// `depthUpdate`.
-    Depth(Depth<'a>),
-    /// A REST depth answer, or a partial-depth stream: the whole top of the book.
-    Snapshot(Snapshot<'a>),
-    /// `bookTicker`.
-    Ticker(Ticker<'a>),
-    /// `trade` or `aggTrade`.
-    Trade(Trade<'a>),
-    /// Something else, by its name.
-    Other(Text<'a>),
-}
-
-/// Level changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Depth<'a> {
-    /// Symbol (`s`).
-    pub symbol: Text<'a>,
-    /// Transaction time `T` (futures), else event time `E` (spot).
-    pub ts_event: TimestampNs,
-    /// First update id (`U`).
-    pub first: u64,
-    /// Last update id (`u`).
-    pub last: u64,
-    /// Last update id of the event before (`pu`, futures only).
-    pub prev: Option<u64>,
-    /// Bids (`b`).
-    pub bids: Vec<Level>,
-    /// Asks (`a`).
-    pub asks: Vec<Level>,
-}
-
-/// The top of the book as a whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot<'a> {
-    /// Symbol, where the venue gives it (COIN-M only).
-    pub symbol: Option<Text<'a>>,
-    /// Transaction time `T` or output time `E`, where the venue gives them (futures only).
-    pub ts_event: Option<TimestampNs>,
-    /// `lastUpdateId`.
-    pub last: u64,
-    /// Bids.
-    pub bids: Vec<Level>,
-    /// Asks.
-    pub asks: Vec<Level>,
-}
-
-/// Best bid and ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ticker<'a> {
-    /// Symbol (`s`).
-    pub symbol: Text<'a>,
-    /// Update id of the book (`u`).
-    pub id: u64,
-    /// Transaction time `T` (futures); spot gives none.
-    pub ts_event: Option<TimestampNs>,
-    /// Best bid, absent when its quantity is zero.
-    pub bid: Option<Level>,
-    /// Best ask, absent when its quantity is zero.
-    pub ask: Option<Level>,
-}
-
-/// A trade or an aggregate of trades.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trade<'a> {
-    /// Symbol (`s`).
-    pub symbol: Text<'a>,
-    /// Trade time (`T`).
-    pub ts_event: TimestampNs,
-    /// Trade id (`t`), or aggregate trade id (`a`).
-    pub id: u64,
-    /// Whether it is an aggregate.
-    pub aggregate: bool,
-    /// Whether it is of the spot market, whose trades carry the retired field `M`.
-    pub spot: bool,
-    /// Price and quantity.
-    pub level: Level,
-    /// `m` says that the buyer was the maker, so the seller took.
-    pub taker: Side,
-}
-
-/// Reads one frame.
-///
-/// # Errors
-/// [`WireError`] when the bytes are no JSON object, or a frame of a known kind lacks a field or has a bad one.
-pub fn parse(bytes: &[u8]) -> Result<Frame<'_>, WireError> {
-    let probe: Probe<'_> = serde_json::from_slice(bytes)?;
-    match probe {
-        Probe {
-            stream: Some(stream),
-            data: Some(data),
-            ..
-        } => {
-            let text = data.get();
-            // Streams of all symbols carry a list.
-            let body = if text.starts_with('{') {
-                body(text, serde_json::from_str(text)?)?
-            } else {
-                Body::Other(stream.clone())
-            };
-            Ok(Frame {
-                stream: Some(stream),
-                body,
-            })
-        }
-        probe => {
-            let text = std::str::from_utf8(bytes).map_err(|error| WireError::Json(error.to_string()))?;
-            Ok(Frame {
-                stream: None,
-                body: body(text, probe)?,
-            })
-        }
-    }
-}
+use super::cursor::Cursor;
+use super::draft::{Draft, DraftBody, DraftBook, Words, need, put};
+use super::{Mark, Message, Role, Scratch, Ticker, Trade, WireError, price, qty, venue_time};
 
 /// Reads a frame of the WebSocket or a REST depth answer; see [`super::read`].
 ///
 /// # Errors
 /// [`WireError`].
 pub fn read(bytes: &[u8], scratch: &mut Scratch, each: &mut dyn FnMut(Message<'_>)) -> Result<(), WireError> {
-    let frame = parse(bytes)?;
-    let stream = frame.stream.as_deref();
-    let message = |symbol, ts_event, body| Message {
-        symbol,
-        stream,
-        ts_event,
-        initial: false,
-        body,
-    };
-    let ids = |ts: Option<TimestampNs>, first, last, prev| MessageIds {
-        first,
-        last: Some(last),
-        prev,
-        ts_event: ts.map_or(0, |ts| ts.0),
-    };
-    match &frame.body {
-        Body::Depth(depth) => {
-            let ts = Some(depth.ts_event);
-            let book = super::Book {
-                role: Role::Diff,
-                ids: ids(ts, Some(depth.first), depth.last, depth.prev),
-                bids: &depth.bids,
-                asks: &depth.asks,
-                grouping: 0,
-            };
-            each(message(Some(&depth.symbol), ts, super::Body::Book(book)));
-        }
-        Body::Snapshot(snapshot) => {
-            let book = super::Book {
-                role: Role::Whole,
-                ids: ids(snapshot.ts_event, None, snapshot.last, None),
-                bids: &snapshot.bids,
-                asks: &snapshot.asks,
-                grouping: 0,
-            };
-            let symbol = match (
-                snapshot.symbol.as_deref(),
-                stream.and_then(|name| name.split('@').next()),
-            ) {
-                (Some(named), _) => Some(named),
-                (None, Some(lower)) => {
-                    scratch.symbol.clear();
-                    scratch.symbol.push_str(lower);
-                    scratch.symbol.make_ascii_uppercase();
-                    Some(scratch.symbol.as_str())
-                }
-                (None, None) => None,
-            };
-            each(message(symbol, snapshot.ts_event, super::Body::Book(book)));
-        }
-        Body::Ticker(ticker) => {
-            let body = super::Body::Ticker(super::Ticker {
-                id: ticker.id,
-                bid: ticker.bid,
-                ask: ticker.ask,
-            });
-            each(message(Some(&ticker.symbol), ticker.ts_event, body));
-        }
-        Body::Trade(trade) => {
-            let body = super::Body::Trade(super::Trade {
-                id: trade.id,
-                price: trade.level.price,
-                qty: trade.level.qty,
-                taker: trade.taker,
-                aggregate: trade.aggregate,
-                spot: trade.spot,
-            });
-            each(message(Some(&trade.symbol), Some(trade.ts_event), body));
-        }
-        Body::Other(name) => {
-            let text = std::str::from_utf8(bytes).map_err(|error| WireError::Json(error.to_string()))?;
-            match &**name {
-                "serverShutdown" | "!serverShutdown" => each(message(None, None, super::Body::Shutdown)),
-                "markPriceUpdate" => {
-                    let mark: MarkWire<'_> = match stream {
-                        Some(_) => serde_json::from_str::<Envelope<'_, MarkWire<'_>>>(text)?.data,
-                        None => serde_json::from_str(text)?,
-                    };
-                    let body = super::Body::Mark(Mark {
-                        mark: mark.p.price("p")?,
-                        rate: match mark.r {
-                            Some(rate) if !rate.0.is_empty() => Some(rate.raw("r")?),
-                            _ => None,
-                        },
-                        next: match mark.next {
-                            0 => None,
-                            ms => Some(venue_time("T", ms)?),
-                        },
-                    });
-                    each(message(Some(&mark.s), Some(venue_time("E", mark.event)?), body));
-                }
-                "unnamed" if stream.is_none() => each(message(None, None, reply(text)?)),
-                name => each(message(None, None, super::Body::Other(name))),
-            }
-        }
+    let mut cursor = Cursor::new(bytes)?;
+    scratch.clear();
+    let start = cursor.place();
+    if usual_envelope(&mut cursor, scratch).is_none() {
+        cursor.back_to(start);
+        scratch.clear();
+        any_object(&mut cursor, scratch)?;
     }
+    cursor.end()?;
+    scratch.hand_on(cursor.text(), each);
     Ok(())
 }
 
@@ -247,300 +41,539 @@ pub fn read(bytes: &[u8], scratch: &mut Scratch, each: &mut dyn FnMut(Message<'_
 ///
 /// # Errors
 /// [`WireError`].
-pub fn read_trades(bytes: &[u8], _scratch: &mut Scratch, each: &mut dyn FnMut(Message<'_>)) -> Result<(), WireError> {
-    #[derive(Deserialize)]
-    struct Row<'a> {
-        id: u64,
-        #[serde(borrow)]
-        price: Decimal<'a>,
-        #[serde(borrow)]
-        qty: Decimal<'a>,
-        time: u64,
-        #[serde(rename = "isBuyerMaker")]
-        buyer_is_maker: bool,
-        #[serde(rename = "isBestMatch")]
-        spot_only: Option<IgnoredAny>,
+pub fn read_trades(bytes: &[u8], scratch: &mut Scratch, each: &mut dyn FnMut(Message<'_>)) -> Result<(), WireError> {
+    let mut cursor = Cursor::new(bytes)?;
+    scratch.clear();
+    if cursor.eat(b"[") {
+        let mut first = true;
+        while cursor.next_element(&mut first)? {
+            trade_row(&mut cursor, scratch)?;
+        }
+    } else {
+        reply(&mut cursor, scratch)?;
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| WireError::Json(error.to_string()))?;
-    let message = |ts_event, body| Message {
-        symbol: None,
-        stream: None,
-        ts_event,
-        initial: false,
-        body,
-    };
-    if text.trim_start().starts_with('{') {
-        each(message(None, reply(text)?));
-        return Ok(());
-    }
-    let rows: Vec<Row<'_>> = serde_json::from_str(text)?;
-    let read = |row: Row<'_>| -> Result<_, WireError> {
-        let trade = super::Trade {
-            id: row.id,
-            price: row.price.price("price")?,
-            qty: row.qty.qty("qty")?,
-            taker: taker(row.buyer_is_maker),
-            aggregate: false,
-            spot: row.spot_only.is_some(),
-        };
-        Ok((venue_time("time", row.time)?, trade))
-    };
-    for (ts, trade) in rows.into_iter().map(read).collect::<Result<Vec<_>, _>>()? {
-        each(message(Some(ts), super::Body::Trade(trade)));
-    }
+    cursor.end()?;
+    scratch.hand_on(cursor.text(), each);
     Ok(())
 }
 
-#[derive(Deserialize)]
-struct Envelope<'a, T> {
-    #[serde(skip)]
-    _frame: std::marker::PhantomData<&'a ()>,
-    data: T,
+/// What an object is, as far as its first key tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Depth,
+    Whole,
+    Ticker,
+    Trade,
+    Aggregate,
+    Mark,
 }
 
-#[derive(Deserialize)]
-struct MarkWire<'a> {
-    #[serde(borrow)]
-    s: Text<'a>,
-    #[serde(rename = "E")]
-    event: u64,
-    #[serde(borrow)]
-    p: Decimal<'a>,
-    #[serde(borrow)]
-    r: Option<Decimal<'a>>,
-    #[serde(rename = "T")]
-    next: u64,
+/// An envelope as Binance writes it, with a message of a frequent kind in it.
+#[inline]
+fn usual_envelope(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Option<()> {
+    if !cursor.eat(b"{\"stream\":") {
+        return usual_body(cursor, scratch, &Words::None);
+    }
+    let stream = scratch.words(cursor).ok()?;
+    if !cursor.eat(b",\"data\":") {
+        return None;
+    }
+    usual_body(cursor, scratch, &stream)?;
+    cursor.eat(b"}").then_some(())
+}
+
+/// A message of a frequent kind whose first key tells which. `None` when it is no such, or not a good one: the slow way
+/// then says what it is.
+#[inline]
+fn usual_body(cursor: &mut Cursor<'_>, scratch: &mut Scratch, stream: &Words) -> Option<()> {
+    let start = cursor.place();
+    let kind = if cursor.eat(b"{\"e\":\"depthUpdate\"") {
+        Kind::Depth
+    } else if cursor.eat(b"{\"lastUpdateId\":") {
+        Kind::Whole
+    } else if cursor.eat(b"{\"u\":") || cursor.eat(b"{\"e\":\"bookTicker\"") {
+        Kind::Ticker
+    } else if cursor.eat(b"{\"e\":\"trade\"") {
+        Kind::Trade
+    } else if cursor.eat(b"{\"e\":\"aggTrade\"") {
+        Kind::Aggregate
+    } else if cursor.eat(b"{\"e\":\"markPriceUpdate\"") {
+        Kind::Mark
+    } else {
+        return None;
+    };
+    cursor.back_to(start);
+    message(cursor, scratch, stream, kind, Trust::FirstKey).ok()
+}
+
+fn any_object(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Result<(), WireError> {
+    let start = cursor.place();
+    let (mut stream, mut data, mut named) = (None, None, false);
+    let mut twice = None;
+    cursor.open(b'{')?;
+    let mut first = true;
+    while let Some(key) = cursor.key(&mut first)? {
+        let slot = match &*key {
+            b"stream" => Some((&mut stream, "stream")),
+            b"data" => Some((&mut data, "data")),
+            b"e" => {
+                named = true;
+                None
+            }
+            _ => None,
+        };
+        if let Some((slot, field)) = slot {
+            twice = twice.or(slot.replace(cursor.place()).map(|_| field));
+        }
+        cursor.skip()?;
+    }
+    let end = cursor.place();
+    let (Some(stream), Some(data), false) = (stream, data, named) else {
+        cursor.back_to(start);
+        return any_body(cursor, scratch, &Words::None);
+    };
+    if let Some(field) = twice {
+        return Err(WireError::Twice(field));
+    }
+    cursor.back_to(stream);
+    let stream = scratch.words(cursor)?;
+    cursor.back_to(data);
+    if scratch.text(cursor.text(), &stream) == Some("!serverShutdown") {
+        scratch.push(Draft::bare(stream, DraftBody::Shutdown));
+    } else if cursor.peek() == b'{' {
+        any_body(cursor, scratch, &stream)?;
+    } else {
+        // Streams of all symbols carry a list.
+        scratch.push(Draft::bare(stream.clone(), DraftBody::Other(stream)));
+    }
+    cursor.back_to(end);
+    Ok(())
+}
+
+fn any_body(cursor: &mut Cursor<'_>, scratch: &mut Scratch, stream: &Words) -> Result<(), WireError> {
+    let start = cursor.place();
+    let (mut name, mut book, mut update, mut bid) = (None, false, false, false);
+    cursor.open(b'{')?;
+    let mut first = true;
+    while let Some(key) = cursor.key(&mut first)? {
+        match &*key {
+            b"e" => {
+                put(&mut name, scratch.words(cursor)?, "e")?;
+                continue;
+            }
+            b"lastUpdateId" => book = true,
+            b"u" => update = true,
+            b"B" => bid = true,
+            _ => {}
+        }
+        cursor.skip()?;
+    }
+    let kind = match name.as_ref().and_then(|name| scratch.text(cursor.text(), name)) {
+        Some("depthUpdate") => Some(Kind::Depth),
+        Some("bookTicker") => Some(Kind::Ticker),
+        Some("trade") => Some(Kind::Trade),
+        Some("aggTrade") => Some(Kind::Aggregate),
+        Some("markPriceUpdate") => Some(Kind::Mark),
+        Some("serverShutdown") => {
+            scratch.push(Draft::bare(stream.clone(), DraftBody::Shutdown));
+            return Ok(());
+        }
+        Some(_) => None,
+        None if book => Some(Kind::Whole),
+        // Spot tickers name neither their kind nor their time.
+        None if update && bid => Some(Kind::Ticker),
+        None => None,
+    };
+    match (kind, name, stream) {
+        (Some(kind), ..) => {
+            cursor.back_to(start);
+            message(cursor, scratch, stream, kind, Trust::AllKeys)
+        }
+        (None, Some(name), _) => {
+            scratch.push(Draft::bare(stream.clone(), DraftBody::Other(name)));
+            Ok(())
+        }
+        (None, None, Words::None) => {
+            cursor.back_to(start);
+            reply(cursor, scratch)
+        }
+        (None, None, _) => {
+            scratch.push(Draft::bare(stream.clone(), DraftBody::Other(Words::Fixed("unnamed"))));
+            Ok(())
+        }
+    }
 }
 
 /// An answer to a request: taken, or refused.
-fn reply(text: &str) -> Result<super::Body<'_>, WireError> {
-    #[derive(Deserialize)]
-    struct Wire<'a> {
-        result: Option<IgnoredAny>,
-        id: Option<IgnoredAny>,
-        #[serde(borrow)]
-        code: Option<Decimal<'a>>,
-        #[serde(borrow)]
-        msg: Option<Decimal<'a>>,
-        #[serde(borrow)]
-        error: Option<Inner<'a>>,
+fn reply(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Result<(), WireError> {
+    let (mut code, mut message, mut error, mut taken) = (None, None, None, false);
+    cursor.open(b'{')?;
+    let mut first = true;
+    while let Some(key) = cursor.key(&mut first)? {
+        match &*key {
+            b"code" => put(&mut code, scratch.raw_words(cursor)?, "code")?,
+            b"msg" => put(&mut message, scratch.raw_words(cursor)?, "msg")?,
+            b"error" if cursor.peek() == b'{' => {
+                let (mut code, mut message) = (None, None);
+                cursor.open(b'{')?;
+                let mut first = true;
+                while let Some(key) = cursor.key(&mut first)? {
+                    match &*key {
+                        b"code" => put(&mut code, scratch.raw_words(cursor)?, "code")?,
+                        b"msg" => put(&mut message, scratch.raw_words(cursor)?, "msg")?,
+                        _ => cursor.skip()?,
+                    }
+                }
+                put(&mut error, (code, message), "error")?;
+            }
+            b"result" | b"id" => {
+                taken = true;
+                cursor.skip()?;
+            }
+            _ => cursor.skip()?,
+        }
     }
-    #[derive(Deserialize)]
-    struct Inner<'a> {
-        #[serde(borrow)]
-        code: Option<Decimal<'a>>,
-        #[serde(borrow)]
-        msg: Option<Decimal<'a>>,
-    }
-    let wire: Wire<'_> = serde_json::from_str(text)?;
-
-    Ok(match wire {
-        Wire { error: Some(inner), .. } => refused(inner.code, inner.msg),
-        Wire {
-            code: Some(code), msg, ..
-        } => refused(Some(code), msg),
-        Wire { result: Some(_), .. } | Wire { id: Some(_), .. } => super::Body::Other("result"),
-        _ => super::Body::Other("unnamed"),
-    })
-}
-
-fn refused<'a>(code: Option<Decimal<'a>>, msg: Option<Decimal<'a>>) -> super::Body<'a> {
-    super::Body::Refusal(Refusal {
-        code: code.map_or("", |text| text.0),
-        message: msg.map_or("", |text| text.0),
-    })
-}
-
-/// Enough of a frame to know its kind.
-#[derive(Deserialize)]
-struct Probe<'a> {
-    #[serde(borrow)]
-    stream: Option<Text<'a>>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    e: Option<Text<'a>>,
-    #[serde(rename = "lastUpdateId")]
-    last_update_id: Option<IgnoredAny>,
-    u: Option<IgnoredAny>,
-    #[serde(rename = "B")]
-    bid_qty: Option<IgnoredAny>,
-}
-
-fn body<'a>(text: &'a str, probe: Probe<'a>) -> Result<Body<'a>, WireError> {
-    match probe.e.as_deref() {
-        Some("depthUpdate") => depth(serde_json::from_str(text)?).map(Body::Depth),
-        Some("bookTicker") => ticker(serde_json::from_str(text)?).map(Body::Ticker),
-        Some("trade") => trade(serde_json::from_str(text)?).map(Body::Trade),
-        Some("aggTrade") => aggregate(serde_json::from_str(text)?).map(Body::Trade),
-        Some(_) => Ok(Body::Other(probe.e.unwrap_or_default())),
-        None if probe.last_update_id.is_some() => snapshot(serde_json::from_str(text)?).map(Body::Snapshot),
-        // Spot tickers name neither their kind nor their time.
-        None if probe.u.is_some() && probe.bid_qty.is_some() => ticker(serde_json::from_str(text)?).map(Body::Ticker),
-        None => Ok(Body::Other(Text::Borrowed("unnamed"))),
-    }
-}
-
-#[derive(Deserialize)]
-struct DepthWire<'a> {
-    #[serde(borrow)]
-    s: Text<'a>,
-    #[serde(rename = "E")]
-    event: u64,
-    #[serde(rename = "T")]
-    transaction: Option<u64>,
-    #[serde(rename = "U")]
-    first: u64,
-    u: u64,
-    pu: Option<u64>,
-    b: Levels,
-    a: Levels,
-}
-
-fn depth(wire: DepthWire<'_>) -> Result<Depth<'_>, WireError> {
-    Ok(Depth {
-        ts_event: match wire.transaction {
-            Some(ms) => venue_time("T", ms)?,
-            None => venue_time("E", wire.event)?,
+    let refused = error.or(code.map(|code| (Some(code), message)));
+    let body = match refused {
+        Some((code, message)) => DraftBody::Refusal {
+            code: code.unwrap_or_default(),
+            message: message.unwrap_or_default(),
         },
-        symbol: wire.s,
-        first: wire.first,
-        last: wire.u,
-        prev: wire.pu,
-        bids: wire.b.0,
-        asks: wire.a.0,
-    })
+        None => DraftBody::Other(Words::Fixed(if taken { "result" } else { "unnamed" })),
+    };
+    scratch.push(Draft::bare(Words::None, body));
+    Ok(())
 }
 
-#[derive(Deserialize)]
-struct SnapshotWire<'a> {
-    #[serde(rename = "lastUpdateId")]
-    last_update_id: u64,
-    #[serde(borrow)]
-    symbol: Option<Text<'a>>,
-    #[serde(rename = "E")]
-    event: Option<u64>,
-    #[serde(rename = "T")]
-    transaction: Option<u64>,
-    bids: Levels,
-    asks: Levels,
+/// How far the kind of an object is certain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Its first key told: when a later one may tell otherwise, it is not believed.
+    FirstKey,
+    /// All its keys were looked at.
+    AllKeys,
 }
 
-fn snapshot(wire: SnapshotWire<'_>) -> Result<Snapshot<'_>, WireError> {
-    Ok(Snapshot {
-        symbol: wire.symbol,
-        ts_event: match (wire.transaction, wire.event) {
-            (Some(ms), _) => Some(venue_time("T", ms)?),
-            (None, Some(ms)) => Some(venue_time("E", ms)?),
-            (None, None) => None,
+/// Reads an object of this kind. One loop for all kinds: they share most of their keys, and what a key means depends on
+/// the kind in few places.
+fn message(
+    cursor: &mut Cursor<'_>,
+    scratch: &mut Scratch,
+    stream: &Words,
+    kind: Kind,
+    trust: Trust,
+) -> Result<(), WireError> {
+    match kind {
+        Kind::Depth => depth(cursor, scratch, stream),
+        Kind::Whole => whole_book(cursor, scratch, stream, trust),
+        Kind::Ticker => ticker(cursor, scratch, stream, trust),
+        Kind::Trade => trade(cursor, scratch, stream, false),
+        Kind::Aggregate => trade(cursor, scratch, stream, true),
+        Kind::Mark => mark(cursor, scratch, stream),
+    }
+}
+
+fn depth(cursor: &mut Cursor<'_>, scratch: &mut Scratch, stream: &Words) -> Result<(), WireError> {
+    let (mut name, mut symbol, mut event, mut transaction) = (None, None, None, None);
+    let (mut from, mut to, mut previous, mut bids, mut asks) = (None, None, None, None, None);
+    cursor.open(b'{')?;
+    let mut first = true;
+    while let Some(key) = cursor.key(&mut first)? {
+        match &*key {
+            b"e" => put(&mut name, cursor.skip()?, "e")?,
+            b"E" => put(&mut event, cursor.whole("E")?, "E")?,
+            b"T" => put(&mut transaction, cursor.whole("T")?, "T")?,
+            b"s" => put(&mut symbol, scratch.words(cursor)?, "s")?,
+            b"U" => put(&mut from, cursor.whole("U")?, "U")?,
+            b"u" => put(&mut to, cursor.whole("u")?, "u")?,
+            b"pu" => put(&mut previous, cursor.whole("pu")?, "pu")?,
+            b"b" => put(&mut bids, levels(cursor, &mut scratch.bids)?, "b")?,
+            b"a" => put(&mut asks, levels(cursor, &mut scratch.asks)?, "a")?,
+            _ => cursor.skip()?,
+        }
+    }
+    let event = need(event, "E")?;
+    // The transaction's time where there is one (futures), else the event's.
+    let ts_event = match transaction {
+        Some(time) => venue_time("T", time)?,
+        None => venue_time("E", event)?,
+    };
+    let book = DraftBook {
+        role: Role::Diff,
+        ids: MessageIds {
+            first: Some(need(from, "U")?),
+            last: Some(need(to, "u")?),
+            prev: previous,
+            ts_event: ts_event.0,
         },
-        last: wire.last_update_id,
-        bids: wire.bids.0,
-        asks: wire.asks.0,
-    })
+        bids: need(bids, "b")?,
+        asks: need(asks, "a")?,
+        grouping: 0,
+    };
+    scratch.push(Draft {
+        symbol: need(symbol, "s")?,
+        stream: stream.clone(),
+        ts_event: Some(ts_event),
+        initial: false,
+        body: DraftBody::Book(book),
+    });
+    Ok(())
 }
 
-#[derive(Deserialize)]
-struct TickerWire<'a> {
-    #[serde(borrow)]
-    s: Text<'a>,
-    u: u64,
-    #[serde(rename = "T")]
-    transaction: Option<u64>,
-    #[serde(borrow)]
-    b: Decimal<'a>,
-    #[serde(borrow, rename = "B")]
-    bid_qty: Decimal<'a>,
-    #[serde(borrow)]
-    a: Decimal<'a>,
-    #[serde(borrow, rename = "A")]
-    ask_qty: Decimal<'a>,
+/// A partial book, or a REST depth answer.
+fn whole_book(cursor: &mut Cursor<'_>, scratch: &mut Scratch, stream: &Words, trust: Trust) -> Result<(), WireError> {
+    let (mut symbol, mut event, mut transaction) = (None, None, None);
+    let (mut last, mut bids, mut asks) = (None, None, None);
+    cursor.open(b'{')?;
+    let mut first = true;
+    while let Some(key) = cursor.key(&mut first)? {
+        match &*key {
+            b"lastUpdateId" => put(&mut last, cursor.whole("lastUpdateId")?, "lastUpdateId")?,
+            b"symbol" => put(&mut symbol, scratch.words(cursor)?, "symbol")?,
+            b"E" => put(&mut event, cursor.whole("E")?, "E")?,
+            b"T" => put(&mut transaction, cursor.whole("T")?, "T")?,
+            b"bids" => put(&mut bids, levels(cursor, &mut scratch.bids)?, "bids")?,
+            b"asks" => put(&mut asks, levels(cursor, &mut scratch.asks)?, "asks")?,
+            b"e" | b"stream" | b"data" if trust == Trust::FirstKey => {
+                return Err(cursor.bad("it may be of another kind"));
+            }
+            _ => cursor.skip()?,
+        }
+    }
+    let ts_event = match (transaction, event) {
+        (Some(time), _) => Some(venue_time("T", time)?),
+        (None, Some(time)) => Some(venue_time("E", time)?),
+        (None, None) => None,
+    };
+    let book = DraftBook {
+        role: Role::Whole,
+        ids: MessageIds {
+            last: Some(need(last, "lastUpdateId")?),
+            ts_event: ts_event.map_or(0, |ts| ts.0),
+            ..MessageIds::default()
+        },
+        bids: need(bids, "bids")?,
+        asks: need(asks, "asks")?,
+        grouping: 0,
+    };
+    let symbol = match symbol {
+        Some(symbol) => symbol,
+        None => scratch.symbol_of(cursor.text(), stream),
+    };
+    scratch.push(Draft {
+        symbol,
+        stream: stream.clone(),
+        ts_event,
+        initial: false,
+        body: DraftBody::Book(book),
+    });
+    Ok(())
 }
 
-fn ticker(wire: TickerWire<'_>) -> Result<Ticker<'_>, WireError> {
-    let level = |price: Decimal<'_>, qty: Decimal<'_>, fields: (&'static str, &'static str)| -> Result<_, WireError> {
-        let qty = qty.qty(fields.1)?;
+fn ticker(cursor: &mut Cursor<'_>, scratch: &mut Scratch, stream: &Words, trust: Trust) -> Result<(), WireError> {
+    let (mut name, mut symbol, mut id, mut transaction) = (None, None, None, None);
+    let (mut bid, mut bid_qty, mut ask, mut ask_qty) = (None, None, None, None);
+    cursor.open(b'{')?;
+    let mut first = true;
+    while let Some(key) = cursor.key(&mut first)? {
+        match &*key {
+            b"u" => put(&mut id, cursor.whole("u")?, "u")?,
+            b"s" => put(&mut symbol, scratch.words(cursor)?, "s")?,
+            b"b" => put(&mut bid, cursor.amount("b")?, "b")?,
+            b"B" => put(&mut bid_qty, cursor.amount("B")?, "B")?,
+            b"a" => put(&mut ask, cursor.amount("a")?, "a")?,
+            b"A" => put(&mut ask_qty, cursor.amount("A")?, "A")?,
+            b"T" => put(&mut transaction, cursor.whole("T")?, "T")?,
+            // As the first key it has told the kind; as a later one it may tell another.
+            b"e" if trust == Trust::AllKeys || id.is_none() => put(&mut name, cursor.skip()?, "e")?,
+            b"e" | b"lastUpdateId" | b"stream" | b"data" if trust == Trust::FirstKey => {
+                return Err(cursor.bad("it may be of another kind"));
+            }
+            _ => cursor.skip()?,
+        }
+    }
+    let level = |price: Option<i64>, qty: Option<i64>, fields: (&'static str, &'static str)| {
+        let qty = super::qty(need(qty, fields.1)?, fields.1)?;
+        let price = need(price, fields.0)?;
         // An empty side is sent as zero at zero.
         if qty.is_zero() {
-            Ok(None)
-        } else {
-            Ok(Some(Level {
-                price: price.price(fields.0)?,
-                qty,
-            }))
+            return Ok(None);
         }
+        Ok::<_, WireError>(Some(Level {
+            price: super::price(price, fields.0)?,
+            qty,
+        }))
     };
-    Ok(Ticker {
-        id: wire.u,
-        ts_event: wire.transaction.map(|ms| venue_time("T", ms)).transpose()?,
-        bid: level(wire.b, wire.bid_qty, ("b", "B"))?,
-        ask: level(wire.a, wire.ask_qty, ("a", "A"))?,
-        symbol: wire.s,
-    })
+    let ticker = Ticker {
+        id: need(id, "u")?,
+        bid: level(bid, bid_qty, ("b", "B"))?,
+        ask: level(ask, ask_qty, ("a", "A"))?,
+    };
+    scratch.push(Draft {
+        symbol: need(symbol, "s")?,
+        stream: stream.clone(),
+        ts_event: transaction.map(|time| venue_time("T", time)).transpose()?,
+        initial: false,
+        body: DraftBody::Ticker(ticker),
+    });
+    Ok(())
 }
 
-#[derive(Deserialize)]
-struct TradeWire<'a> {
-    #[serde(borrow)]
-    s: Text<'a>,
-    t: u64,
-    #[serde(rename = "T")]
-    time: u64,
-    #[serde(borrow)]
-    p: Decimal<'a>,
-    #[serde(borrow)]
-    q: Decimal<'a>,
-    m: bool,
-    #[serde(rename = "M")]
-    spot_only: Option<IgnoredAny>,
+fn trade(cursor: &mut Cursor<'_>, scratch: &mut Scratch, stream: &Words, aggregate: bool) -> Result<(), WireError> {
+    let (mut name, mut symbol, mut id, mut time) = (None, None, None, None);
+    let (mut trade_price, mut trade_qty, mut buyer_is_maker, mut spot_only) = (None, None, None, None);
+    cursor.open(b'{')?;
+    let mut first = true;
+    while let Some(key) = cursor.key(&mut first)? {
+        match &*key {
+            b"e" => put(&mut name, cursor.skip()?, "e")?,
+            b"s" => put(&mut symbol, scratch.words(cursor)?, "s")?,
+            b"a" if aggregate => put(&mut id, cursor.whole("a")?, "a")?,
+            b"t" if !aggregate => put(&mut id, cursor.whole("t")?, "t")?,
+            b"T" => put(&mut time, cursor.whole("T")?, "T")?,
+            b"p" => put(&mut trade_price, cursor.amount("p")?, "p")?,
+            b"q" => put(&mut trade_qty, cursor.amount("q")?, "q")?,
+            b"m" => put(&mut buyer_is_maker, cursor.flag("m")?, "m")?,
+            b"M" => put(&mut spot_only, cursor.skip()?, "M")?,
+            _ => cursor.skip()?,
+        }
+    }
+    let trade = Trade {
+        id: need(id, if aggregate { "a" } else { "t" })?,
+        price: price(need(trade_price, "p")?, "p")?,
+        qty: qty(need(trade_qty, "q")?, "q")?,
+        taker: taker(need(buyer_is_maker, "m")?),
+        aggregate,
+        spot: spot_only.is_some(),
+    };
+    scratch.push(Draft {
+        symbol: need(symbol, "s")?,
+        stream: stream.clone(),
+        ts_event: Some(venue_time("T", need(time, "T")?)?),
+        initial: false,
+        body: DraftBody::Trade(trade),
+    });
+    Ok(())
 }
 
-#[derive(Deserialize)]
-struct AggregateWire<'a> {
-    #[serde(borrow)]
-    s: Text<'a>,
-    a: u64,
-    #[serde(rename = "T")]
-    time: u64,
-    #[serde(borrow)]
-    p: Decimal<'a>,
-    #[serde(borrow)]
-    q: Decimal<'a>,
-    m: bool,
-    #[serde(rename = "M")]
-    spot_only: Option<IgnoredAny>,
-}
-
-fn trade(wire: TradeWire<'_>) -> Result<Trade<'_>, WireError> {
-    Ok(Trade {
-        ts_event: venue_time("T", wire.time)?,
-        id: wire.t,
+fn trade_row(cursor: &mut Cursor<'_>, scratch: &mut Scratch) -> Result<(), WireError> {
+    let (mut id, mut time, mut buyer_is_maker, mut spot_only) = (None, None, None, None);
+    let (mut trade_price, mut trade_qty) = (None, None);
+    cursor.open(b'{')?;
+    let mut first = true;
+    while let Some(key) = cursor.key(&mut first)? {
+        match &*key {
+            b"id" => put(&mut id, cursor.whole("id")?, "id")?,
+            b"price" => put(&mut trade_price, cursor.amount("price")?, "price")?,
+            b"qty" => put(&mut trade_qty, cursor.amount("qty")?, "qty")?,
+            b"time" => put(&mut time, cursor.whole("time")?, "time")?,
+            b"isBuyerMaker" => put(&mut buyer_is_maker, cursor.flag("isBuyerMaker")?, "isBuyerMaker")?,
+            b"isBestMatch" => put(&mut spot_only, cursor.skip()?, "isBestMatch")?,
+            _ => cursor.skip()?,
+        }
+    }
+    let trade = Trade {
+        id: need(id, "id")?,
+        price: price(need(trade_price, "price")?, "price")?,
+        qty: qty(need(trade_qty, "qty")?, "qty")?,
+        taker: taker(need(buyer_is_maker, "isBuyerMaker")?),
         aggregate: false,
-        spot: wire.spot_only.is_some(),
-        level: Level {
-            price: wire.p.price("p")?,
-            qty: wire.q.qty("q")?,
-        },
-        taker: taker(wire.m),
-        symbol: wire.s,
-    })
+        spot: spot_only.is_some(),
+    };
+    let ts_event = Some(venue_time("time", need(time, "time")?)?);
+    scratch.push(Draft {
+        ts_event,
+        ..Draft::bare(Words::None, DraftBody::Trade(trade))
+    });
+    Ok(())
 }
 
-fn aggregate(wire: AggregateWire<'_>) -> Result<Trade<'_>, WireError> {
-    Ok(Trade {
-        ts_event: venue_time("T", wire.time)?,
-        id: wire.a,
-        aggregate: true,
-        spot: wire.spot_only.is_some(),
-        level: Level {
-            price: wire.p.price("p")?,
-            qty: wire.q.qty("q")?,
-        },
-        taker: taker(wire.m),
-        symbol: wire.s,
-    })
-}
-
+/// `m` says that the buyer was the maker, so the seller took.
 fn taker(buyer_is_maker: bool) -> Side {
     if buyer_is_maker { Side::Sell } else { Side::Buy }
+}
+
+fn mark(cursor: &mut Cursor<'_>, scratch: &mut Scratch, stream: &Words) -> Result<(), WireError> {
+    let (mut name, mut symbol, mut event, mut mark, mut rate, mut next) = (None, None, None, None, None, None);
+    cursor.open(b'{')?;
+    let mut first = true;
+    while let Some(key) = cursor.key(&mut first)? {
+        match &*key {
+            b"e" => put(&mut name, cursor.skip()?, "e")?,
+            b"E" => put(&mut event, cursor.whole("E")?, "E")?,
+            b"s" => put(&mut symbol, scratch.words(cursor)?, "s")?,
+            b"p" => put(&mut mark, cursor.amount("p")?, "p")?,
+            // Futures with a delivery date have no funding: an empty text, and zero for its time.
+            b"r" if cursor.eat(b"\"\"") => put(&mut rate, None, "r")?,
+            b"r" => put(&mut rate, Some(cursor.amount("r")?), "r")?,
+            b"T" => put(&mut next, cursor.whole("T")?, "T")?,
+            _ => cursor.skip()?,
+        }
+    }
+    let next: Option<TimestampNs> = match need(next, "T")? {
+        0 => None,
+        time => Some(venue_time("T", time)?),
+    };
+    let mark = Mark {
+        mark: price(need(mark, "p")?, "p")?,
+        rate: rate.flatten(),
+        next,
+    };
+    scratch.push(Draft {
+        symbol: need(symbol, "s")?,
+        stream: stream.clone(),
+        ts_event: Some(venue_time("E", need(event, "E")?)?),
+        initial: false,
+        body: DraftBody::Mark(mark),
+    });
+    Ok(())
+}
+
+/// A list of `[price, quantity, …]`, put behind what is there.
+fn levels(cursor: &mut Cursor<'_>, side: &mut Vec<Level>) -> Result<Range<usize>, WireError> {
+    let from = side.len();
+    cursor.open(b'[')?;
+    let mut first = true;
+    while cursor.next_element(&mut first)? {
+        let start = cursor.place();
+        let (level_price, level_qty) = match usual_level(cursor) {
+            Some(level) => level,
+            None => {
+                cursor.back_to(start);
+                any_level(cursor)?
+            }
+        };
+        side.push(Level {
+            price: price(level_price, "price")?,
+            qty: qty(level_qty, "quantity")?,
+        });
+    }
+    Ok(from..side.len())
+}
+
+/// `["61837.63000000","0.00000000"]`, or the same in numbers.
+#[inline(always)]
+fn usual_level(cursor: &mut Cursor<'_>) -> Option<(i64, i64)> {
+    let price = cursor.eat(b"[").then(|| cursor.plain_amount())??;
+    let qty = cursor.eat(b",").then(|| cursor.plain_amount())??;
+    cursor.eat(b"]").then_some((price, qty))
+}
+
+#[cold]
+fn any_level(cursor: &mut Cursor<'_>) -> Result<(i64, i64), WireError> {
+    cursor.open(b'[')?;
+    let mut first = true;
+    let mut next = |cursor: &mut Cursor<'_>, field: &'static str| {
+        if cursor.next_element(&mut first)? {
+            cursor.amount(field)
+        } else {
+            Err(WireError::Missing(field))
+        }
+    };
+    let (price, qty) = (next(cursor, "price")?, next(cursor, "quantity")?);
+    // Old Binance streams end each level with an empty list.
+    while cursor.next_element(&mut first)? {
+        cursor.skip()?;
+    }
+    Ok((price, qty))
 }

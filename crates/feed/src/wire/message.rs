@@ -1,6 +1,6 @@
 //! What a message says, in one form for all venues.
 //!
-//! Messages borrow from the frame and from [`Scratch`]: reading them copies nothing that is not a number. They say what
+//! Messages borrow from the frame and from [`Scratch`](super::Scratch): reading them copies nothing that is not a number. They say what
 //! the venue said; whether it continues a book is not judged here.
 
 use crossbook_engine::book::sync::MessageIds;
@@ -117,10 +117,4 @@ pub struct Refusal<'a> {
     pub code: &'a str,
     /// Upbit `message`, Binance `msg`, as written (escapes and all); empty where there is none.
     pub message: &'a str,
-}
-
-/// Buffers that one reader uses again for every frame.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    pub(super) symbol: String,
 }

@@ -1,24 +1,29 @@
 //! What venues send, parsed: pure functions from bytes to frames, total over bytes, exact to the last digit.
 //!
 //! What always holds: a frame of a kind that we know is read whole or refused, a frame of any other kind is named and
-//! passed over, and no number goes through a float. Sequence rules are not judged here.
+//! passed over, and no number goes through a float. A reader whose buffers have grown to its frames allocates nothing.
+//! Sequence rules are not judged here.
+//!
+//! [`Message`] is what comes out, in one form for all venues. `cursor` and `decimal` are the tools, [`upbit`] and
+//! [`binance`] say which key means what, `draft` keeps messages until the whole frame has proved good. [`Decimal`] and
+//! [`Levels`] are for the importers of rarer formats, which use serde.
 
+mod amounts;
 pub mod binance;
+mod cursor;
+mod decimal;
+mod draft;
 mod message;
 pub mod upbit;
 
 #[cfg(test)]
 mod tests;
 
-pub use message::{Body, Book, Mark, Message, Refusal, Role, Scratch, Ticker, Trade};
+pub use amounts::{Decimal, Levels, Text};
+pub use draft::Scratch;
+pub use message::{Body, Book, Mark, Message, Refusal, Role, Ticker, Trade};
 
-use std::borrow::Cow;
-
-use crossbook_engine::event::Level;
-use crossbook_engine::units::{AmountError, Price, Qty, TimestampNs, parse_number};
-use serde::Deserialize;
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use crossbook_engine::units::{AmountError, Price, Qty, TimestampNs};
 use thiserror::Error;
 
 use crate::input::Request;
@@ -65,9 +70,18 @@ pub fn read_answer(
 /// Why bytes are not a frame.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum WireError {
-    /// Not JSON, cut, nested too deeply, a key twice, a field missing or of another type.
+    /// Not JSON, not UTF-8, cut, nested too deeply, or not built as it should be.
     #[error("bad frame: {0}")]
     Json(String),
+    /// A field that a message of this kind must have.
+    #[error("no `{0}`")]
+    Missing(&'static str),
+    /// A field that is read came more than once.
+    #[error("`{0}` twice")]
+    Twice(&'static str),
+    /// A field that is neither a whole number nor true or false, as it should be.
+    #[error("`{0}` is of another type")]
+    Type(&'static str),
     /// A number that is no exact amount.
     #[error("bad amount in `{field}`: {source}")]
     Amount {
@@ -100,98 +114,6 @@ impl From<serde_json::Error> for WireError {
     }
 }
 
-/// A decimal as a venue writes it, as a JSON number or as text, still as it was written.
-#[derive(Debug, Clone, Copy)]
-pub struct Decimal<'a>(&'a str);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Decimal<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'de RawValue>::deserialize(deserializer)?.get();
-        // A text with an escape in it keeps its backslash and is refused as a number.
-        Ok(Decimal(
-            raw.strip_prefix('"')
-                .and_then(|rest| rest.strip_suffix('"'))
-                .unwrap_or(raw),
-        ))
-    }
-}
-
-impl Decimal<'_> {
-    /// As a price.
-    ///
-    /// # Errors
-    /// When it is not an exact positive amount.
-    pub fn price(self, field: &'static str) -> Result<Price, WireError> {
-        Price::from_raw(self.raw(field)?).map_err(|source| WireError::Amount { field, source })
-    }
-
-    /// As a quantity.
-    ///
-    /// # Errors
-    /// When it is not an exact amount, or negative.
-    pub fn qty(self, field: &'static str) -> Result<Qty, WireError> {
-        Qty::from_raw(self.raw(field)?).map_err(|source| WireError::Amount { field, source })
-    }
-
-    /// As a count of 1e-8.
-    ///
-    /// # Errors
-    /// When it is not an exact amount.
-    pub fn raw(self, field: &'static str) -> Result<i64, WireError> {
-        parse_number(self.0).map_err(|source| WireError::Amount { field, source })
-    }
-}
-
-/// A list of `[price, quantity, …]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Levels(pub Vec<Level>);
-
-impl<'de> Deserialize<'de> for Levels {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Levels;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a list of [price, quantity]")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Levels, A::Error> {
-                let mut levels = Vec::new();
-                while let Some(Pair(level)) = list.next_element()? {
-                    levels.push(level);
-                }
-                Ok(Levels(levels))
-            }
-        }
-        deserializer.deserialize_seq(Pairs)
-    }
-}
-
-struct Pair(Level);
-
-impl<'de> Deserialize<'de> for Pair {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Two;
-        impl<'de> Visitor<'de> for Two {
-            type Value = Pair;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("[price, quantity]")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut pair: A) -> Result<Pair, A::Error> {
-                let missing = || de::Error::custom("a level needs a price and a quantity");
-                let price: Decimal<'_> = pair.next_element()?.ok_or_else(missing)?;
-                let qty: Decimal<'_> = pair.next_element()?.ok_or_else(missing)?;
-                // Old Binance streams end each level with an empty list.
-                while pair.next_element::<de::IgnoredAny>()?.is_some() {}
-                Ok(Pair(Level {
-                    price: price.price("price").map_err(de::Error::custom)?,
-                    qty: qty.qty("quantity").map_err(de::Error::custom)?,
-                }))
-            }
-        }
-        deserializer.deserialize_seq(Two)
-    }
-}
-
 /// A time that a venue sends as a whole number: milliseconds, or microseconds where the connection asked for them. No
 /// number is both, for times between 2000 and 2200.
 ///
@@ -210,5 +132,10 @@ pub fn venue_time(field: &'static str, value: u64) -> Result<TimestampNs, WireEr
     Ok(TimestampNs(value as i64 * scale))
 }
 
-/// A JSON text, borrowed where it has no escapes.
-pub type Text<'a> = Cow<'a, str>;
+fn price(steps: i64, field: &'static str) -> Result<Price, WireError> {
+    Price::from_raw(steps).map_err(|source| WireError::Amount { field, source })
+}
+
+fn qty(steps: i64, field: &'static str) -> Result<Qty, WireError> {
+    Qty::from_raw(steps).map_err(|source| WireError::Amount { field, source })
+}

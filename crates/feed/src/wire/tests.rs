@@ -1,3 +1,5 @@
+use crossbook_engine::event::Level;
+
 use super::*;
 
 fn levels(text: &str) -> Result<Vec<(i64, i64)>, String> {
@@ -63,67 +65,6 @@ fn times_are_milliseconds_or_microseconds() {
     for bad in [0, 1_723_161_253, 1_723_161_253_937_085_768, u64::MAX] {
         assert!(venue_time("E", bad).is_err(), "{bad}");
     }
-}
-
-#[test]
-fn binance_kinds_are_told_by_what_they_hold() {
-    let cases = [
-        (
-            r#"{"e":"depthUpdate","E":1723161255208,"s":"A","U":1,"u":2,"b":[],"a":[]}"#,
-            "depth",
-        ),
-        (
-            r#"{"e":"depthUpdate","E":1723161255208,"T":1723161255207,"s":"A","U":1,"u":2,"pu":0,"b":[],"a":[]}"#,
-            "depth",
-        ),
-        (r#"{"lastUpdateId":1,"bids":[],"asks":[]}"#, "snapshot"),
-        (
-            r#"{"stream":"a@depth5","data":{"lastUpdateId":1,"bids":[],"asks":[]}}"#,
-            "snapshot",
-        ),
-        (r#"{"u":1,"s":"A","b":"1","B":"0","a":"0","A":"0"}"#, "ticker"),
-        (r#"{"stream":"!ticker@arr","data":[{"e":"24hrTicker"}]}"#, "!ticker@arr"),
-        (r#"{"e":"kline","E":1}"#, "kline"),
-        (r#"{"result":null,"id":1}"#, "unnamed"),
-        (r#"{"code":-1121,"msg":"Invalid symbol."}"#, "unnamed"),
-        (r#"{"e":"depthUpdate","s":"A"}"#, "error"),
-        (
-            r#"{"e":"trade","s":"A","t":1,"T":1723161255208,"p":"1","q":"1"}"#,
-            "error",
-        ),
-        (r#"{"lastUpdateId":1,"bids":[]}"#, "error"),
-        (r#"{"e":"depthUpdate","e":"trade"}"#, "error"),
-        ("[]", "error"),
-        ("", "error"),
-    ];
-    for (text, want) in cases {
-        let got = match binance::parse(text.as_bytes()).map(|frame| frame.body) {
-            Ok(binance::Body::Depth(_)) => "depth".to_owned(),
-            Ok(binance::Body::Snapshot(_)) => "snapshot".to_owned(),
-            Ok(binance::Body::Ticker(_)) => "ticker".to_owned(),
-            Ok(binance::Body::Trade(_)) => "trade".to_owned(),
-            Ok(binance::Body::Other(kind)) => kind.into_owned(),
-            Err(_) => "error".to_owned(),
-        };
-        assert_eq!(got, want, "{text}");
-    }
-}
-
-#[test]
-fn futures_times_are_those_of_the_transaction() {
-    let text =
-        r#"{"e":"depthUpdate","E":1723161255208,"T":1723161255207,"s":"A","U":1,"u":2,"pu":0,"b":[["1","2"]],"a":[]}"#;
-    let Ok(binance::Frame {
-        body: binance::Body::Depth(depth),
-        ..
-    }) = binance::parse(text.as_bytes())
-    else {
-        panic!("not a depth update");
-    };
-    assert_eq!(
-        (depth.ts_event.0, depth.first, depth.last, depth.prev),
-        (1_723_161_255_207_000_000, 1, 2, Some(0))
-    );
 }
 
 /// What is read, in a line each.
@@ -339,5 +280,167 @@ fn binance_messages_are_told_in_one_form() {
     ];
     for (request, text, want) in cases {
         assert_eq!(told(Protocol::BinanceSpot, request, text), [want], "{text}");
+    }
+}
+
+#[test]
+fn f22_order_of_keys_tells_nothing_and_what_is_missing_is_refused() {
+    let depth = "BTCUSDT 1735689600122 false Diff Some(5) Some(7) Some(4) [] [(100, 200)] 0";
+    let whole = "BTCUSDT 0 false Whole None Some(1) None [(100, 200)] [] 0";
+    let ticker = "A 0 false Ticker(Ticker { id: 1, bid: None, ask: None })";
+    let cases = [
+        (
+            r#" { "a" : [ [ 1 , 2 , [ ] ] ] , "b":[],"pu":4,"u":7,"x":{"e":"trade"},"U":5,"s":"BTCUSDT","T":1735689600122,"E":1735689600123,"e":"depthUpdate" } "#,
+            depth,
+        ),
+        (
+            r#"{"e":"depthUpdate","E":"1735689600123","T":1735689600122,"s":"\u0042TCUSDT","U":5,"u":7,"pu":4,"\u0062":[],"a":[["1.000000000000","2e0"]]}"#,
+            depth,
+        ),
+        (
+            r#"{"data":{"asks":[],"bids":[[1,2]],"lastUpdateId":1},"n":[{}],"stream":"btcusdt@depth5"}"#,
+            whole,
+        ),
+        (
+            r#"{"stream":"btcusdt@depth5","data":{"lastUpdateId":1,"bids":[[1,2]],"asks":[]},"more":1}"#,
+            whole,
+        ),
+        (r#"{"B":"0","u":1,"s":"A","b":"0","a":"0","A":"0"}"#, ticker),
+        (
+            r#"{"u":1,"s":"A","b":"0","B":"0","a":"0","A":"0","e":"bookTicker"}"#,
+            ticker,
+        ),
+        (
+            r#"{"u":1,"s":"A","b":"0","B":"0","a":"0","A":"0","e":"kline"}"#,
+            r#"- 0 false Other("kline")"#,
+        ),
+        (
+            r#"{"lastUpdateId":1,"bids":[],"e":"kline"}"#,
+            r#"- 0 false Other("kline")"#,
+        ),
+        (r#"{"u":1}"#, r#"- 0 false Other("unnamed")"#),
+        (r#"{"stream":"a@b","data":{"id":1}}"#, r#"- 0 false Other("unnamed")"#),
+        (r#"{"stream":"a@b","data":null}"#, r#"- 0 false Other("a@b")"#),
+        (r#"{"e":"depthUpdate","s":"A"}"#, "error"),
+        (
+            r#"{"e":"trade","s":"A","t":1,"T":1735689600122,"p":"1","q":"1"}"#,
+            "error",
+        ),
+        (
+            r#"{"e":"trade","s":"A","t":1,"T":1735689600122,"p":"1","q":"1","m":"true"}"#,
+            "error",
+        ),
+        (
+            r#"{"e":"trade","s":"A","t":1,"T":1735689600,"p":"1","q":"1","m":true}"#,
+            "error",
+        ),
+        (
+            r#"{"e":"trade","s":"A","t":1.0,"T":1735689600122,"p":"1","q":"1","m":true}"#,
+            "error",
+        ),
+        (r#"{"lastUpdateId":1,"bids":[]}"#, "error"),
+        (r#"{"lastUpdateId":1,"bids":[[1]],"asks":[]}"#, "error"),
+        (r#"{"lastUpdateId":1,"bids":[],"asks":[]"#, "error"),
+        (r#"{"lastUpdateId":1,"bids":[],"asks":[],}"#, "error"),
+        (r#"{"lastUpdateId":1,"bids":[],"asks":[]}x"#, "error"),
+        (
+            r#"{"stream":"a@b","data":{"lastUpdateId":1,"bids":[],"asks":[]}"#,
+            "error",
+        ),
+        ("[]", "error"),
+        ("", "error"),
+    ];
+    for (text, want) in cases {
+        assert_eq!(told(Protocol::BinanceSpot, None, text), [want], "{text}");
+    }
+    let cases = [
+        (
+            r#"{"orderbook_units":[{"bid_size":4,"x":[1],"ask_size": 3,"bp":1,"ap":2.0}],"tms":"1735689600123","st":null,"cd":"A","type":"orderbook"}"#,
+            "error",
+        ),
+        (
+            r#"{"orderbook_units":[{"bid_size":4,"x":[1],"ask_size": 3,"bp":1,"ap":2.0}],"tms":"1735689600123","cd":"A","ty\u0070e":"orderbook"}"#,
+            "A 1735689600123 false Whole None None None [(100, 400)] [(200, 300)] 0",
+        ),
+        (r#"{"type":"orderbook","code":"A","timestamp":1735689600123}"#, "error"),
+        (r#"{"type":"orderbook","code":"A","orderbook_units":[]}"#, "error"),
+        (
+            r#"{"type":"orderbook","timestamp":1735689600123,"orderbook_units":[]}"#,
+            "error",
+        ),
+        (
+            r#"{"type":"orderbook","code":"A","timestamp":1735689600123,"orderbook_units":[{"ap":1,"bp":1,"as":1}]}"#,
+            "error",
+        ),
+        (
+            r#"{"ty":"trade","cd":"A","tms":1735689600123,"tp":1,"tv":1,"ab":"BUY","sid":1}"#,
+            "error",
+        ),
+        (r#"{"type":null}"#, "error"),
+        (r#"{"error":"text"}"#, "error"),
+        (r#"{"error":null,"status":"UP"}"#, r#"- 0 false Other("status")"#),
+        (r#"[[]]"#, "error"),
+        (r#"[{"type":"ticker"},]"#, "error"),
+        ("PING", "error"),
+    ];
+    for (text, want) in cases {
+        assert_eq!(told(Protocol::Upbit, None, text), [want], "{text}");
+    }
+}
+
+#[test]
+fn f25_what_is_no_json_is_refused_and_nesting_is_bounded() {
+    let nested = |depth: usize| format!(r#"{{"e":"x","y":{}{}}}"#, "[".repeat(depth), "]".repeat(depth));
+    let cases = [
+        nested(64),
+        nested(65),
+        nested(100_000),
+        format!(r#"{{"e":"x","y":{}}}"#, r#"{"a":"#.repeat(100_000)),
+        r#"{"e":"x","e":"x"}"#.to_owned(),
+        r#"{"e":"x","y":1,"y":2}"#.to_owned(),
+        r#"{"type":"trade","ty":"trade"}"#.to_owned(),
+        r#"{"e":"x","y":01}"#.to_owned(),
+        r#"{"e":"x","y":1.}"#.to_owned(),
+        r#"{"e":"x","y":-}"#.to_owned(),
+        r#"{"e":"x","y":1e}"#.to_owned(),
+        r#"{"e":"x","y":-0.5E-3}"#.to_owned(),
+        r#"{"e":"x","y":tru}"#.to_owned(),
+        r#"{"e":"x","y":NaN}"#.to_owned(),
+        r#"{"e":"x","y":"\x"}"#.to_owned(),
+        r#"{"e":"x","y":"\u12g4"}"#.to_owned(),
+        r#"{"e":"x","y":"\u00e9\n\\"}"#.to_owned(),
+        r#"{"e":"\ud800"}"#.to_owned(),
+        "{\"e\":\"x\",\"y\":\"\n\"}".to_owned(),
+        "{\"e\":\"x\" \"y\":1}".to_owned(),
+        "{\"e\":\"x\",\"y\" 1}".to_owned(),
+        "{\"e\":\"x\",y:1}".to_owned(),
+        "\u{feff}{\"e\":\"x\"}".to_owned(),
+        "{\"e\":\"x\",\"y\":\"\u{d55c}\"}".to_owned(),
+    ];
+    let good = [0, 5, 6, 11, 16, 23];
+    for (index, text) in cases.iter().enumerate() {
+        let got = told(Protocol::BinanceSpot, None, text);
+        assert_eq!(
+            got != ["error"],
+            good.contains(&index),
+            "{}",
+            &text[..text.len().min(80)]
+        );
+    }
+    assert_eq!(told(Protocol::Upbit, None, &cases[6]), ["error"]);
+    let mut scratch = Scratch::default();
+    for bad in [
+        &b"{\"e\":\"x\",\"y\":\"\xff\"}"[..],
+        b"\xed\xa0\x80",
+        b"{\"e\":\"\xc3\"}",
+        b"\0",
+        b"",
+    ] {
+        for protocol in [Protocol::Upbit, Protocol::BinanceSpot] {
+            assert!(
+                read(protocol, bad, &mut scratch, &mut |_| panic!("a message")).is_err(),
+                "{bad:?}"
+            );
+        }
     }
 }

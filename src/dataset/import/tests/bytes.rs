@@ -71,8 +71,6 @@ fn through_all(bytes: &[u8]) {
         }
     }
     let _ = super::super::detect_head(bytes, "f");
-    let _ = crossbook_feed::wire::binance::parse(bytes);
-    let _ = crossbook_feed::wire::upbit::parse(bytes);
 }
 
 #[test]

@@ -13,16 +13,29 @@ pub struct Error {
     pub code: i32,
     /// The text.
     pub msg: String,
+    /// More about it, as JSON.
+    pub data: Option<String>,
 }
 
 impl Error {
     /// Status 400.
     pub fn new(code: i32, msg: impl Into<String>) -> Error {
+        Error::with_status(400, code, msg)
+    }
+
+    /// Another status.
+    pub fn with_status(status: u16, code: i32, msg: impl Into<String>) -> Error {
         Error {
-            status: 400,
+            status,
             code,
             msg: msg.into(),
+            data: None,
         }
+    }
+
+    /// A path that is not served.
+    pub fn no_route(path: &str) -> Error {
+        Error::with_status(404, -1000, format!("{path} is not served by this exchange."))
     }
 
     /// A parameter is missing or cannot be read.
@@ -45,7 +58,11 @@ impl Error {
 
     /// `{"code":…,"msg":…}`.
     pub fn json(&self) -> String {
-        format!(r#"{{"code":{},"msg":{}}}"#, self.code, quoted(&self.msg))
+        let data = self
+            .data
+            .as_ref()
+            .map_or(String::new(), |data| format!(r#","data":{data}"#));
+        format!(r#"{{"code":{},"msg":{}{data}}}"#, self.code, quoted(&self.msg))
     }
 }
 

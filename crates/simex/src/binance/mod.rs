@@ -3,6 +3,8 @@
 
 pub mod error;
 pub mod limit;
+pub mod order;
+pub mod private;
 pub mod rest;
 pub mod stream;
 pub mod usdm;

@@ -1,10 +1,11 @@
-//! Binance's spot REST interface: what is asked without a signature.
+//! Binance's spot REST interface: what is asked without a signature. What needs one goes on in [`super::private`].
 
 use crossbook_engine::instrument::TickRule;
 use crossbook_engine::units::Price;
 
 use super::error::Error;
-use super::limit::counted;
+use super::limit::{Cost, counted};
+use super::private::Op;
 use super::wire::{TimeUnit, book_ticker_rest, depth, kline, ticker_24h, trade_rest};
 use crate::exchange::{MarketInfo, Status, Venue};
 use crate::server::http::{Call, Reply, list, member};
@@ -17,34 +18,37 @@ pub(super) type Query<'a> = &'a [(String, String)];
 
 /// Answers a request to the spot venue.
 pub fn answer(hub: &Hub, call: &Call) -> Reply {
-    let mut inner = hub.lock();
-    let Some(query) = call.query_members(Plus::IsSpace) else {
-        return Error::new(-1100, "Illegal characters found in a parameter.").into();
-    };
     let unit = call
         .header("x-mbx-time-unit")
         .and_then(TimeUnit::parse)
         .unwrap_or_default();
     let path = call.path.trim_end_matches('/');
+    if let Some(op) = Op::of_rest(&call.method, path) {
+        return super::private::answer(hub, call, op, unit);
+    }
+    let Some(query) = call.query_members(Plus::IsSpace) else {
+        return Error::new(-1100, "Illegal characters found in a parameter.").into();
+    };
+    let mut inner = hub.lock();
     let cost = cost(path, &query);
-    counted(hub, &mut inner, Venue::Binance, &call.peer, cost, |inner| {
-        let result = market_data(hub, inner, path, &query, unit);
-        match result {
+    counted(
+        hub,
+        &mut inner,
+        Venue::Binance,
+        &call.peer,
+        cost,
+        |inner| match market_data(hub, inner, path, &query, unit) {
             Some(Ok(body)) => Reply::ok(body),
             Some(Err(error)) => error.into(),
-            None => Reply::from(Error {
-                status: 404,
-                code: -1000,
-                msg: format!("{path} is not served by this exchange."),
-            }),
-        }
-    })
+            None => Error::no_route(path).into(),
+        },
+    )
 }
 
 /// Weight of a request. Source: binance-spot-api-docs a5e0bc3 (read 2026-11-21).
-fn cost(path: &str, query: Query<'_>) -> u64 {
+pub(super) fn cost(path: &str, query: Query<'_>) -> Cost {
     let one = member(query, "symbol").is_some();
-    match path {
+    let weight = match path {
         "/api/v3/depth" => match member(query, "limit")
             .and_then(|text| text.parse().ok())
             .unwrap_or(100u64)
@@ -55,23 +59,15 @@ fn cost(path: &str, query: Query<'_>) -> u64 {
             _ => 250,
         },
         "/api/v3/exchangeInfo" => 20,
-        "/api/v3/ticker/bookTicker" | "/api/v3/ticker/price" => {
-            if one {
-                2
-            } else {
-                4
-            }
-        }
-        "/api/v3/ticker/24hr" => {
-            if one {
-                2
-            } else {
-                80
-            }
-        }
+        "/api/v3/ticker/bookTicker" | "/api/v3/ticker/price" if !one => 4,
+        "/api/v3/ticker/24hr" if !one => 80,
+        "/api/v3/ticker/bookTicker" | "/api/v3/ticker/price" | "/api/v3/ticker/24hr" | "/api/v3/klines" => 2,
         "/api/v3/trades" => 25,
-        "/api/v3/klines" => 2,
         _ => 1,
+    };
+    Cost {
+        weight,
+        free_if_done: false,
     }
 }
 

@@ -64,14 +64,7 @@ pub fn plan(hub: &Hub, venue: Venue, call: &Call) -> Result<Plan, Reply> {
     let (streams, combined) = match call.path.as_str() {
         "/stream" | "/stream/" => (split(member(&query, "streams").unwrap_or_default()), true),
         path if path == "/ws" || path.starts_with("/ws/") => (split(&path[3..]), false),
-        path => {
-            return Err(Error {
-                status: 404,
-                code: -1000,
-                msg: format!("{path} is not served by this exchange."),
-            }
-            .into());
-        }
+        path => return Err(Error::no_route(path).into()),
     };
     if streams.len() > MOST_STREAMS {
         return Err(Error::new(-1128, "Too many streams.").into());

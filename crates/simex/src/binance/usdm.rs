@@ -1,7 +1,7 @@
 //! Binance's USD-M REST interface: market data of perpetuals.
 
 use super::error::Error;
-use super::limit::counted;
+use super::limit::{Cost, counted};
 use super::rest::{Query, decimals, limit, listed, lot_filter, one, price_filter, status, tick};
 use super::wire::{depth_usdm, premium_index};
 use crate::exchange::Venue;
@@ -17,7 +17,7 @@ pub fn answer(hub: &Hub, call: &Call) -> Reply {
         return Error::new(-1100, "Illegal characters found in a parameter.").into();
     };
     let path = call.path.trim_end_matches('/');
-    let cost = match path {
+    let weight = match path {
         "/fapi/v1/depth" => match member(&query, "limit")
             .and_then(|text| text.parse().ok())
             .unwrap_or(500u64)
@@ -29,6 +29,10 @@ pub fn answer(hub: &Hub, call: &Call) -> Reply {
         },
         _ => 1,
     };
+    let cost = Cost {
+        weight,
+        free_if_done: false,
+    };
     counted(
         hub,
         &mut inner,
@@ -38,11 +42,7 @@ pub fn answer(hub: &Hub, call: &Call) -> Reply {
         |inner| match market_data(hub, inner, path, &query) {
             Some(Ok(body)) => Reply::ok(body),
             Some(Err(error)) => error.into(),
-            None => Reply::from(Error {
-                status: 404,
-                code: -1000,
-                msg: format!("{path} is not served by this exchange."),
-            }),
+            None => Error::no_route(path).into(),
         },
     )
 }

@@ -4,6 +4,7 @@
 //! that a request reads and the changes that a socket is sent are in one order. Nothing waits while the lock is held.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crossbook_engine::units::{Price, TimestampNs};
@@ -130,6 +131,8 @@ pub struct Inner {
     tops: BTreeMap<(Venue, Symbol), Option<[crossbook_engine::event::Level; 2]>>,
     subscribers: BTreeMap<SocketId, Subscriber>,
     next_socket: SocketId,
+    /// Client ids that were made up for orders that came without.
+    pub next_client_id: u64,
     notices: Vec<Notice>,
 }
 
@@ -139,6 +142,8 @@ pub struct Hub {
     /// Timers and limits.
     pub settings: Settings,
     clock: Clock,
+    /// How far the venues' clocks are ahead of ours, as last seen: a fault.
+    offset_ns: AtomicI64,
 }
 
 /// Periods of diff streams, in milliseconds.
@@ -174,16 +179,18 @@ impl Hub {
                 tops: BTreeMap::new(),
                 subscribers: BTreeMap::new(),
                 next_socket: 1,
+                next_client_id: 1,
                 notices: Vec::new(),
             }),
             settings,
             clock,
+            offset_ns: AtomicI64::new(0),
         }
     }
 
-    /// The exchange's clock.
+    /// What the venues' clocks show now; all that is sent is stamped by it.
     pub fn now(&self) -> TimestampNs {
-        self.clock.now()
+        self.clock.now().plus(self.offset_ns.load(Ordering::Relaxed))
     }
 
     /// The lock. Never held across an await.
@@ -197,12 +204,15 @@ impl Hub {
     /// When the market's source fails.
     pub fn advance(&self) -> Result<(), ExchangeError> {
         let mut inner = self.lock();
-        let now = self.now();
+        let now = self.clock.now();
         let mut notices = std::mem::take(&mut inner.notices);
         let advanced = inner.exchange.advance(now, &mut notices);
         inner.tell(&mut notices);
         inner.notices = notices;
-        inner.flush(now);
+        let shown = inner.exchange.clock();
+        self.offset_ns
+            .store(shown.since(inner.exchange.now()), Ordering::Relaxed);
+        inner.flush(shown);
         advanced
     }
 

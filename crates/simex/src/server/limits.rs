@@ -87,6 +87,21 @@ impl Limits {
         self.bans.entry(caller.to_owned()).or_default().until = Some(now + span);
     }
 
+    /// What `caller` used in the window at hand.
+    pub fn used(&self, limit: Limit, caller: &str, now: Instant) -> u64 {
+        self.windows
+            .get(&(limit.group, caller.to_owned()))
+            .filter(|window| now.saturating_duration_since(window.since) < limit.window)
+            .map_or(0, |window| window.used)
+    }
+
+    /// Takes back what a request was counted for.
+    pub fn give_back(&mut self, limit: Limit, caller: &str, cost: u64) {
+        if let Some(window) = self.windows.get_mut(&(limit.group, caller.to_owned())) {
+            window.used = window.used.saturating_sub(cost);
+        }
+    }
+
     /// Counts a request of this cost.
     pub fn ask(&mut self, limit: Limit, caller: &str, cost: u64, now: Instant) -> Verdict {
         if let Some(after) = self.banned(caller, now) {
@@ -191,5 +206,8 @@ mod tests {
         let now = Instant::now();
         assert!(matches!(limits.ask(LIMIT, "a", 4, now), Verdict::TooMany { .. }));
         assert_eq!(limits.ask(LIMIT, "a", 3, now), Verdict::Pass { used: 3, left: 0 });
+        limits.give_back(LIMIT, "a", 2);
+        assert_eq!(limits.used(LIMIT, "a", now), 1);
+        assert_eq!(limits.used(LIMIT, "a", now + Duration::from_secs(1)), 0);
     }
 }

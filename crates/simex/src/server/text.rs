@@ -108,6 +108,18 @@ impl Civil {
         }
     }
 
+    /// Days since 1970 of a date; `None` when there is no such month or day.
+    pub fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || !(1..=9_999).contains(&year) {
+            return None;
+        }
+        let shifted_year = year - i64::from(month <= 2);
+        let (era, year_of_era) = (shifted_year.div_euclid(400), shifted_year.rem_euclid(400));
+        let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        Some(era * 146_097 + day_of_era - 719_468)
+    }
+
     /// `2026-11-21`.
     pub fn date(&self) -> String {
         format!("{:04}-{:02}-{:02}", self.year, self.month, self.day)

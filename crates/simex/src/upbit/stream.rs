@@ -6,15 +6,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crossbook_engine::units::parse_number;
+use crossbook_engine::units::{TimestampNs, parse_number};
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::error::{self, on_socket};
+use super::order::{News, my_asset, my_order, state};
 use super::wire::{Format, StreamType, orderbook_stream, ticker_stream, trade_stream};
-use crate::exchange::{Symbol, Venue};
+use crate::exchange::{AccountEvent, AccountEventKind, OrderState, Symbol, Venue};
 use crate::server::http::{Call, Reply};
 use crate::server::hub::{Hub, Inner, Note, Topic};
 use crate::server::limits::{Limit, Verdict};
@@ -298,7 +299,7 @@ fn snapshot(inner: &Inner, wish: &Wish, symbol: &str, units: usize, format: Form
 }
 
 /// The frames that a note makes on this socket.
-fn frames(wishes: &Wishes, note: &Note, now: crossbook_engine::units::TimestampNs) -> Vec<String> {
+fn frames(wishes: &Wishes, note: &Note, now: TimestampNs) -> Vec<String> {
     let format = wishes.format;
     let wanted = |kind: Kind, symbol: &Symbol| {
         let symbol = symbol.clone();
@@ -331,7 +332,45 @@ fn frames(wishes: &Wishes, note: &Note, now: crossbook_engine::units::TimestampN
                 .filter_map(|_| ticker_stream(symbol, stats, now, format, StreamType::Realtime));
             trades.chain(tickers).collect()
         }
-        Note::Account(_) | Note::Diff { .. } | Note::Mark { .. } => Vec::new(),
+        Note::Account(event) => account_frames(wishes, event, now),
+        Note::Diff { .. } | Note::Mark { .. } => Vec::new(),
+    }
+}
+
+/// The frames that an account's event makes on a private socket.
+fn account_frames(wishes: &Wishes, event: &AccountEvent, now: TimestampNs) -> Vec<String> {
+    let format = wishes.format;
+    let orders = |symbol: &str| {
+        let fits = |wish: &Wish| wish.codes.is_empty() || wish.codes.iter().any(|code| code == symbol);
+        wishes.list.iter().any(|wish| wish.kind == Kind::MyOrder && fits(wish))
+    };
+    match &event.kind {
+        AccountEventKind::Balances(balances) if wishes.list.iter().any(|wish| wish.kind == Kind::MyAsset) => {
+            vec![my_asset(u64::from(event.account), balances, event.ts, now, format)]
+        }
+        AccountEventKind::Balances(_) => Vec::new(),
+        AccountEventKind::New(view) | AccountEventKind::Trade(view) | AccountEventKind::Ended(view)
+            if !orders(&view.order.symbol) =>
+        {
+            Vec::new()
+        }
+        AccountEventKind::New(view) => vec![my_order(view, News::State("wait"), now, format)],
+        AccountEventKind::Trade(view) => {
+            let fill = view
+                .fills
+                .last()
+                .map(|fill| my_order(view, News::Fill(fill), now, format));
+            let end = (view.state == OrderState::Filled).then(|| my_order(view, News::State("done"), now, format));
+            fill.into_iter().chain(end).collect()
+        }
+        AccountEventKind::Ended(view) => {
+            let name = if view.state == OrderState::Prevented {
+                "prevented"
+            } else {
+                state(view.state)
+            };
+            vec![my_order(view, News::State(name), now, format)]
+        }
     }
 }
 

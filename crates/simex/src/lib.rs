@@ -11,6 +11,7 @@ pub mod faults;
 pub mod market;
 pub mod server;
 pub mod sign;
+pub mod truth;
 pub mod upbit;
 
 pub use server::Server;

@@ -38,6 +38,11 @@ impl Exchange {
     /// What is to go wrong with what a server is about to do; cheap when nothing is.
     pub fn strike(&mut self, stage: Stage, target: &Target<'_>) -> Vec<FaultKind> {
         let hits = self.faults.strike(self.now, stage, target);
+        if let Some(truth) = &mut self.truth {
+            for (fault, _) in &hits {
+                truth.hit(self.now, *fault, target);
+            }
+        }
         hits.into_iter().map(|(_, kind)| kind).collect()
     }
 
@@ -59,6 +64,9 @@ impl Exchange {
         let mut anew = false;
         for notice in notices {
             self.keep_old(&notice);
+            if let Some(truth) = &mut self.truth {
+                truth.fault(&notice);
+            }
             anew |= notice.kind.stage() == Stage::Told;
             out.push(Notice::Fault(notice));
         }

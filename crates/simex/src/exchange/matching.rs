@@ -524,25 +524,33 @@ impl Exchange {
     ) {
         let ts = self.clock();
         let Some(order) = self.orders.all.get(&id) else { return };
-        let venue = self.infos[order.market].venue;
-        out.push(Notice::Account(AccountEvent {
-            venue,
+        let event = AccountEvent {
+            venue: self.infos[order.market].venue,
             account: order.view.account,
             ts,
             kind: kind(order.view.clone()),
-        }));
+        };
+        self.tell_account(event, out);
     }
 
     /// Tells everyone whose balances changed.
     pub(super) fn tell_balances(&mut self, out: &mut Vec<Notice>) {
         let ts = self.clock();
         while let Some((account, venue, balances)) = self.accounts.take_changed() {
-            out.push(Notice::Account(AccountEvent {
+            let event = AccountEvent {
                 venue,
                 account,
                 ts,
                 kind: AccountEventKind::Balances(balances),
-            }));
+            };
+            self.tell_account(event, out);
         }
+    }
+
+    fn tell_account(&mut self, event: AccountEvent, out: &mut Vec<Notice>) {
+        if let Some(truth) = &mut self.truth {
+            truth.account(self.now, &event);
+        }
+        out.push(Notice::Account(event));
     }
 }

@@ -30,6 +30,7 @@ use crate::config::{AccountConfig, Config, ConfigError, market_list};
 use crate::faults::{FaultKind, Faults, Script, ScriptError};
 use crate::market::synthetic::Synthetic;
 use crate::market::{Change, ChangeKind, Source, SourceError};
+use crate::truth::{Truth, TruthError, checksum_of};
 
 /// Why the exchange cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum ExchangeError {
     /// The source failed.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The truth log cannot be written.
+    #[error(transparent)]
+    Truth(#[from] TruthError),
 }
 
 /// A market with its book.
@@ -73,6 +77,7 @@ pub struct Exchange {
     now: TimestampNs,
     clock: Drift,
     faults: Faults,
+    truth: Option<Truth>,
     /// Markets as they were listed at first, and as they are now.
     listed: Vec<MarketInfo>,
     infos: Vec<MarketInfo>,
@@ -149,6 +154,7 @@ impl Exchange {
         let mut exchange = Exchange {
             now: start,
             clock: Drift::default(),
+            truth: None,
             faults: Faults::new(&script, config.seed, start, &infos),
             listed: infos.clone(),
             infos,
@@ -164,8 +170,14 @@ impl Exchange {
             bids: Vec::new(),
             asks: Vec::new(),
         };
-        // The opening books are there before anyone listens.
-        exchange.advance(start, &mut Vec::new())?;
+        // The opening books are there before anyone listens, and the log begins with them.
+        while exchange.source.next_ts().is_some_and(|ts| ts <= start) {
+            exchange.step_source(&mut Vec::new())?;
+        }
+        if let Some(path) = &config.truth.path {
+            exchange.truth = Some(Truth::create(path, &config.truth, exchange.infos.len())?);
+            exchange.begin_truth(config.seed, start);
+        }
         Ok(exchange)
     }
 
@@ -197,7 +209,49 @@ impl Exchange {
             }
         }
         self.now = self.now.max(to);
+        self.truth.as_mut().map_or(Ok(()), Truth::check)?;
         Ok(())
+    }
+
+    /// Closes the truth log: its last line, on the disk.
+    ///
+    /// # Errors
+    /// When it cannot be written; without one there is nothing to fail.
+    pub fn finish(self) -> Result<(), ExchangeError> {
+        if let Some(truth) = self.truth {
+            truth.finish(self.now)?;
+        }
+        Ok(())
+    }
+
+    fn begin_truth(&mut self, seed: u64, start: TimestampNs) {
+        if let Some(truth) = &mut self.truth {
+            truth.head(seed, start, &self.infos);
+        }
+        for index in 0..self.markets.len() {
+            self.write_whole(index);
+        }
+    }
+
+    /// A whole book for the truth log.
+    fn write_whole(&mut self, index: usize) {
+        let (t, c) = (self.now, self.clock());
+        let Some(truth) = &mut self.truth else { return };
+        let book = &self.markets[index].book;
+        let view = BookView {
+            last_id: book.last_id,
+            ts: book.ts,
+            bids: book.shown(Side::Buy).collect(),
+            asks: book.shown(Side::Sell).collect(),
+        };
+        truth.snapshot(t, c, index, &view);
+    }
+
+    /// A request that a server answered, for the truth log.
+    pub fn note_request(&mut self, venue: Venue, account: Option<u32>, method: &str, path: &str, status: u16) {
+        if let Some(truth) = &mut self.truth {
+            truth.request(self.now, venue, account, method, path, status);
+        }
     }
 
     fn step_source(&mut self, out: &mut Vec<Notice>) -> Result<(), ExchangeError> {
@@ -266,14 +320,30 @@ impl Exchange {
         }
     }
 
-    fn tell(&self, index: usize, kind: MarketEventKind, out: &mut Vec<Notice>) {
+    fn tell(&mut self, index: usize, kind: MarketEventKind, out: &mut Vec<Notice>) {
+        let ts = self.clock();
         let info = &self.infos[index];
+        if let Some(truth) = &mut self.truth {
+            let hash = match kind {
+                MarketEventKind::Book { .. } => {
+                    let pair = |level: Level| (level.price.raw(), level.qty.raw());
+                    let book = &self.markets[index].book;
+                    let bids = book.shown(Side::Buy).take(truth.levels()).map(pair);
+                    checksum_of(bids, book.shown(Side::Sell).take(truth.levels()).map(pair))
+                }
+                _ => 0,
+            };
+            truth.market(self.now, ts, index, &kind, info, hash);
+        }
         out.push(Notice::Market(MarketEvent {
             venue: info.venue,
             symbol: info.symbol.clone(),
-            ts: self.clock(),
+            ts,
             kind,
         }));
+        if self.truth.as_ref().is_some_and(|truth| truth.wants_snapshot(index)) {
+            self.write_whole(index);
+        }
     }
 
     fn index(&self, venue: Venue, symbol: &str) -> Option<usize> {

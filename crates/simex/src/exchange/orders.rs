@@ -155,6 +155,9 @@ impl Exchange {
         {
             self.orders.burnt.insert((account, text.clone()));
         }
+        if let (Err(reject), Some(truth)) = (&checked, &mut self.truth) {
+            truth.refused(self.now, account, &order.symbol, order.client_id.as_deref(), *reject);
+        }
         let checked = checked?;
         let id = self.accept(account, order, &checked);
         self.tell_order(id, AccountEventKind::New, out);

@@ -261,3 +261,6 @@ impl VenueConfig {
             .trim_end_matches('/')
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
+use crossbook_engine::event::EventKind;
 use crossbook_engine::units::{Amount, FxRate, Price, TimestampNs};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -134,7 +135,7 @@ pub enum SwitchReason {
 /// Something that happened to the rate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FxEvent {
-    /// The rate for the engine: [`crossbook_engine::event::EventKind::Fx`].
+    /// The rate for the engine, see [`FxEvent::for_engine`].
     Rate {
         /// The rate.
         rate: FxRate,
@@ -165,4 +166,14 @@ pub enum FxEvent {
         /// Why not.
         reason: Refusal,
     },
+}
+
+impl FxEvent {
+    /// What the engine is told, with the time that goes with it; a stream of these is a dataset's rate series.
+    pub fn for_engine(&self) -> Option<(TimestampNs, EventKind<'static>)> {
+        match self {
+            FxEvent::Rate { rate, ts_event, .. } => Some((*ts_event, EventKind::Fx(*rate))),
+            FxEvent::Switch { .. } | FxEvent::Refused { .. } => None,
+        }
+    }
 }

@@ -49,6 +49,8 @@ struct Symbol<'a> {
     quote_asset: Text<'a>,
     #[serde(borrow, default)]
     contract_type: Option<Text<'a>>,
+    #[serde(default)]
+    is_spot_trading_allowed: Option<bool>,
     #[serde(borrow)]
     filters: Vec<Filter<'a>>,
 }
@@ -132,7 +134,10 @@ fn rules(kind: Kind, symbol: &Symbol<'_>) -> Result<Option<MarketRules>, WireErr
         symbol: symbol.symbol.to_string(),
         base: symbol.base_asset.to_string(),
         quote: symbol.quote_asset.to_string(),
-        status: status(&symbol.status),
+        status: match symbol.is_spot_trading_allowed {
+            Some(false) if kind == Kind::Spot => MarketStatus::Halted("no spot trading".to_owned()),
+            _ => status(&symbol.status),
+        },
         tick: TickRule::Fixed(Price::ONE_STEP),
         min_price: None,
         max_price: None,

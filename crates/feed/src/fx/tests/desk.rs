@@ -1,6 +1,7 @@
 //! Rates beside a pipeline: from the bytes of Upbit's book to the rate, and the same again from a journal.
 
 use bytes::Bytes;
+use crossbook_engine::event::{Chunk, EventKind};
 
 use super::*;
 use crate::input::{Body, ConnId, Input, LinkEvent, Note, VenueIx};
@@ -125,6 +126,15 @@ fn f28_the_rate_follows_the_live_book_and_leaves_it_with_it() {
     assert_eq!(stats.without_ns, 0);
     assert_eq!(stats.covered_ns, 30_000_000_000);
     assert_eq!(stats.sources[0].1.accepted, 3);
+    // A stream that the engine takes: packed as any other, its times never going back.
+    let mut chunk = Chunk::default();
+    for (ts_event, kind) in told.iter().filter_map(FxEvent::for_engine) {
+        chunk.push(ts_event, time(30_000), kind).unwrap();
+    }
+    assert_eq!(chunk.len(), 8);
+    assert!(chunk.headers().is_sorted_by_key(|header| header.ts_event));
+    let last = crossbook_engine::units::FxRate::parse("1393").unwrap();
+    assert_eq!(chunk.event(7), EventKind::Fx(last));
 }
 
 #[test]

@@ -151,6 +151,7 @@ fn f24_a_market_that_does_not_trade_takes_no_order() {
         (spot(), "ETHUSDT", "cancel only"),
         (spot(), "XRPUSDT", "halted (BREAK)"),
         (spot(), "NEWUSDT", "unknown (DREAMING)"),
+        (spot(), "LENDUSDT", "halted (no spot trading)"),
         (usdm(), "OLDUSDT", "closed (SETTLING)"),
     ] {
         let rules = &catalogue.markets[market];

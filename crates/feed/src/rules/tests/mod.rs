@@ -54,6 +54,7 @@ const SPOT: &str = r#"{"timezone":"UTC","serverTime":1763712000000,"rateLimits":
   {"filterType":"LOT_SIZE","minQty":"1","maxQty":"9000000000000.00","stepSize":"1"}]},
  {"symbol":"BADUSDT","status":"TRADING","baseAsset":"BAD","quoteAsset":"USDT","filters":[
   {"filterType":"PRICE_FILTER","minPrice":"0.01","maxPrice":"1000","tickSize":"0.000000001"}]},
+ {"symbol":"LENDUSDT","status":"TRADING","isSpotTradingAllowed":false,"baseAsset":"LEND","quoteAsset":"USDT","filters":[]},
  {"symbol":"NEWUSDT","status":"DREAMING","baseAsset":"NEW","quoteAsset":"USDT","filters":[]}
  ]}"#;
 

@@ -1,7 +1,7 @@
 //! `crossbook dataset …`: one file per subcommand, named after it.
 
 mod convert;
-mod import;
+pub mod import;
 mod inspect;
 mod synth;
 mod validate;

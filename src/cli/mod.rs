@@ -6,6 +6,7 @@ pub mod dataset;
 pub mod interrupt;
 pub mod plot;
 pub mod progress;
+pub mod record;
 pub mod replay;
 pub mod sessions;
 pub mod tune;
@@ -57,6 +58,8 @@ enum Command {
     Plot(plot::Args),
     /// Lists, shows and exports tuning sessions.
     Sessions(sessions::Args),
+    /// Records live market data of Upbit and Binance to a journal that survives kills, and replays.
+    Record(record::Args),
 }
 
 /// What a command came to, when nothing went wrong.
@@ -136,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Dataset(args) => dataset::run(&cli.common, args),
         Command::Plot(args) => plot::run(&cli.common, args),
         Command::Sessions(args) => sessions::run(&cli.common, args),
+        Command::Record(args) => record::run(&cli.common, args),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

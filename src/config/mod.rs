@@ -2,6 +2,7 @@
 //! quantities are decimal strings.
 
 pub(crate) mod overrides;
+pub mod record;
 mod validate;
 
 use std::collections::BTreeMap;

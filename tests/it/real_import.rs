@@ -52,7 +52,8 @@ fn collect(inputs: &[PathBuf], options: &Options) -> (BTreeMap<String, Vec<Messa
         .unwrap()
         .expect("the format is told by the first bytes");
     let mut collected = Collected::default();
-    let (summaries, account) = import(format, inputs, options, &mut collected, &|_| ()).unwrap();
+    let imported = import(format, inputs, options, &mut collected, &|_| ()).unwrap();
+    let (summaries, account) = (imported.streams, imported.account);
     assert!(account.balances());
     assert_eq!(account.quarantined, collected.quarantined);
     (collected.streams, summaries, account)

@@ -18,6 +18,7 @@ pub mod fx;
 pub mod input;
 pub mod journal;
 pub mod live;
+pub mod recording;
 pub mod rest;
 pub mod rules;
 pub mod tls;

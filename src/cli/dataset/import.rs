@@ -5,14 +5,15 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use crossbook_engine::book::sync::SequenceRule;
 use crossbook_engine::units::{Amount, Price, Qty};
+use crossbook_feed::journal::segments_in;
 
 use super::failed;
 use crate::cli::{Common, Fault, Outcome, interrupt, progress, say};
 use crate::dataset::DatasetError;
 use crate::dataset::import::time::parse_zone;
 use crate::dataset::import::{
-    Channels, ClockOffset, Format, FxColumns, ImportError, Interrupted, Options, PublishedAt, Report, RowsMean, Target,
-    describe, detect, import_into,
+    Channels, ClockOffset, Format, FxColumns, ImportError, Interrupted, Options, PublishedAt, Recording, Report,
+    RowsMean, Target, describe, detect, import_into,
 };
 use crate::dataset::manifest::{MarketRules, Tick};
 
@@ -26,12 +27,14 @@ Examples:
   crossbook dataset import --format wide-csv book.csv.gz --venue binance --timezone UTC --out data
   crossbook dataset import ecb.csv.gz --preset ecb --out data
   crossbook dataset import --format hftbacktest day.npz --venue binance-usdm --symbol BTCUSDT --tick 0.1 --lot 0.001 --out data
+  crossbook dataset import recordings/kimchi --out data
 
 Each format, its options and its limits: docs/datasets.md
 
 Exit codes: 0 done, 2 bad input (says file, line or column), 3 interrupted (nothing is left), 4 a fault outside.")]
 pub struct Args {
-    /// Files, read in this order as one recording; gzip, zstd and zip are read as they are.
+    /// Files, read in this order as one recording; gzip, zstd and zip are read as they are. Or the folder of a
+    /// `crossbook record`.
     #[arg(required = true, value_name = "INPUT")]
     inputs: Vec<PathBuf>,
     /// Folder in which a folder for each instrument is made (`binance-btcusdt`).
@@ -164,12 +167,11 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     let options = options(&args)?;
     let target = target(&args)?;
     interrupt::watch();
-    let total = args
-        .inputs
-        .iter()
-        .filter_map(|path| path.metadata().ok())
-        .map(|found| found.len())
-        .sum();
+    let bytes = |path: &PathBuf| match segments_in(path) {
+        Ok(segments) => segments.iter().map(|(_, bytes)| bytes).sum(),
+        Err(_) => path.metadata().map_or(0, |found| found.len()),
+    };
+    let total = args.inputs.iter().map(bytes).sum();
     let bar = progress::bar(common, total, "bytes");
     let result = import_into(
         &target,
@@ -343,7 +345,7 @@ fn signed_ns(option: &str, text: &str, unit_ns: i64) -> anyhow::Result<i64> {
 }
 
 /// The command's error for an importer's: what the system refused is a fault outside, all else is bad input.
-fn refused(error: ImportError) -> anyhow::Error {
+pub fn refused(error: ImportError) -> anyhow::Error {
     use std::io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
     match error {
         ImportError::Sink(source) => match source.downcast::<DatasetError>() {
@@ -396,9 +398,56 @@ fn print_report(report: &Report) {
     if let Some(path) = &report.quarantine {
         say!("  quarantined: {}", path.display());
     }
+    if let Some(recording) = &report.recording {
+        print_recording(recording);
+    }
 }
 
-fn as_json(format: Format, report: &Report) -> serde_json::Value {
+/// The gaps of a recording and what is wrong with its files; of a long list, the first few.
+pub fn print_recording(recording: &Recording) {
+    const SHOWN: usize = 10;
+    let totals = &recording.totals;
+    let minutes = |ns: i64| ns as f64 / 60e9;
+    say!(
+        "runs {}; market minutes with a live book {:.1}, without {:.1} ({} gaps)",
+        recording.runs,
+        minutes(totals.live_ns),
+        minutes(totals.gap_ns),
+        recording.gaps.len() as u64 + recording.gaps_not_listed
+    );
+    for gap in recording.gaps.iter().filter(|gap| gap.cause != "starting").take(SHOWN) {
+        say!(
+            "  {} {}: {:.3} s without a live book ({})",
+            gap.venue,
+            gap.market,
+            gap.length_ns as f64 / 1e9,
+            gap.cause
+        );
+    }
+    for cut in &recording.journal.cuts {
+        say!(
+            "  {}: {} bytes behind byte {} cut (torn tail)",
+            cut.file,
+            cut.bytes,
+            cut.at
+        );
+    }
+    for damage in recording.journal.damages.iter().take(SHOWN) {
+        say!(
+            "  DAMAGED {}: bytes {} to {}: {}",
+            damage.file,
+            damage.from,
+            damage.to,
+            damage.what
+        );
+    }
+    if recording.journal.doubtful() {
+        say!("  this recording is doubtful: what was made of it may be wrong");
+    }
+}
+
+/// The report for programs.
+pub fn as_json(format: Format, report: &Report) -> serde_json::Value {
     let datasets: Vec<_> = report
         .made
         .iter()
@@ -427,5 +476,6 @@ fn as_json(format: Format, report: &Report) -> serde_json::Value {
         "quarantined": account.quarantined,
         "cut_sizes": account.cut_sizes,
         "quarantine": report.quarantine,
+        "recording": report.recording,
     })
 }

@@ -90,6 +90,9 @@ pub enum OptionsError {
 /// What is wrong at a place of an input.
 #[derive(Debug, Error)]
 pub enum Problem {
+    /// A recording that cannot be read at all.
+    #[error("{0}")]
+    Journal(String),
     /// The stream ends inside a compressed block, or its checksum is wrong.
     #[error("damaged or cut short: {0}")]
     Damaged(String),

@@ -6,12 +6,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crossbook_engine::units::{Price, Qty};
+use crossbook_feed::recording::GapRecord;
 use serde::Serialize;
 
 use super::error::{ImportError, OptionsError};
 use super::input::Progress;
 use super::output::{Account, Quarantined, Sink, Stream, Summary};
-use super::{Format, Options, import};
+use super::{Format, Imported, Options, Recording, import};
 use crate::dataset::DatasetError;
 use crate::dataset::manifest::{Draft, EventTime, Manifest, MarketRules, Source, Tick};
 use crate::dataset::message::Message;
@@ -95,6 +96,8 @@ pub struct Report {
     pub account: Account,
     /// Where broken frames were put, if there were any.
     pub quarantine: Option<PathBuf>,
+    /// Of a journal: its gaps and damages.
+    pub recording: Option<Recording>,
 }
 
 /// Imports files into dataset folders. `interrupted` is asked between messages; when it says yes, the import stops and
@@ -129,7 +132,12 @@ pub fn import_into(
         },
         interrupted,
     };
-    let (summaries, account) = import(format, inputs, options, &mut folders, progress)?;
+    let imported = import(format, inputs, options, &mut folders, progress)?;
+    let Imported {
+        streams: summaries,
+        account,
+        recording,
+    } = imported;
     assert!(
         account.balances(),
         "received = applied + ignored + quarantined must hold: {account:?}"
@@ -162,10 +170,29 @@ pub fn import_into(
         );
         writer.count_dropped("put in order (kept)", summary.reordered);
         let (offset, said) = clock_offset(target, &summary);
+        if let Some(recording) = &recording {
+            let of_stream = |gap: &&GapRecord| gap.venue == summary.stream.venue && gap.market == summary.stream.symbol;
+            let gaps = recording.gaps.iter().filter(of_stream).count() as u64;
+            writer.count_dropped("stretches without a live book (kept as status)", gaps);
+            let damages = recording.journal.damages.len() as u64 + recording.journal.damages_not_listed;
+            writer.count_dropped(
+                "damaged ranges of the journal, over all datasets of the import",
+                damages,
+            );
+        }
         let draft = writer.draft_mut();
         draft.clock_offset_ns = offset;
         draft.sequence = summary.traits.sequence;
         draft.event_time = summary.traits.event_time;
+        if let Some(rules) = summary.rules {
+            let given = target.rules;
+            draft.rules = MarketRules {
+                tick: given.tick.or(rules.tick),
+                lot: given.lot.or(rules.lot),
+                min_qty: given.min_qty.or(rules.min_qty),
+                min_notional: given.min_notional.or(rules.min_notional),
+            };
+        }
         let recorded = target.source.as_deref().unwrap_or("source not stated");
         draft.source.text = format!(
             "{recorded}; imported as {} from {}; {said}",
@@ -185,6 +212,7 @@ pub fn import_into(
         made,
         account,
         quarantine,
+        recording,
     })
 }
 

@@ -16,6 +16,7 @@ mod frames;
 mod fx;
 mod hftbacktest;
 mod input;
+mod journal;
 mod jsonl;
 mod output;
 mod parity;
@@ -40,6 +41,7 @@ pub use self::error::{ImportError, OptionsError, Place, Problem};
 pub use self::folder::{ClockOffset, Interrupted, Made, Report, Target, describe, import_into};
 pub use self::fx::{FxColumns, When, read_rates};
 pub use self::input::{Input, Progress, each_member};
+pub use self::journal::Recording;
 pub use self::output::{Account, Channel, Output, Quarantined, Sink, Stream, Summary, Traits};
 pub use self::time::PublishedAt;
 
@@ -75,6 +77,8 @@ pub enum Format {
     FxCsv,
     /// The parity feed: flat Parquet rows of two venues and a rate.
     Parity,
+    /// A folder that `crossbook record` wrote: books with their trades, rates, gaps.
+    Journal,
 }
 
 impl Format {
@@ -95,6 +99,7 @@ impl Format {
             Format::TopCsv => "top-csv",
             Format::FxCsv => "fx-csv",
             Format::Parity => "parity",
+            Format::Journal => "journal",
         }
     }
 }
@@ -211,12 +216,9 @@ pub trait Importer {
     }
 }
 
-/// The parser of a format.
-///
-/// # Errors
-/// When an option is missing that the format needs.
-pub fn importer<'a>(format: Format, options: &'a Options) -> Result<Box<dyn Importer + 'a>, ImportError> {
-    Ok(match format {
+/// The parser of a format; none for journals, which are folders and not streams of bytes.
+fn importer<'a>(format: Format, options: &'a Options) -> Result<Option<Box<dyn Importer + 'a>>, ImportError> {
+    Ok(Some(match format {
         Format::Tardis => Box::new(tardis::Tardis::new(options)),
         Format::BinanceBookTicker | Format::BinanceAggTrades | Format::BinanceBookDepth => {
             Box::new(binance_public::BinancePublic::new(format, options))
@@ -231,7 +233,8 @@ pub fn importer<'a>(format: Format, options: &'a Options) -> Result<Box<dyn Impo
         Format::TopCsv => Box::new(plain::TopCsv::new(options)),
         Format::FxCsv => Box::new(fx::FxCsv::new(options)),
         Format::Parity => Box::new(parity::Parity::new(options)),
-    })
+        Format::Journal => return Ok(None),
+    }))
 }
 
 /// Imports files, in the order given, into a sink.
@@ -244,14 +247,44 @@ pub fn import(
     options: &Options,
     sink: &mut dyn Sink,
     progress: Progress<'_>,
-) -> Result<(Vec<Summary>, Account), ImportError> {
-    let mut importer = importer(format, options)?;
+) -> Result<Imported, ImportError> {
     let mut output = Output::new(options, sink);
-    for path in inputs {
-        each_member(path, progress, &mut |input| importer.read(input, &mut output))?;
+    let mut recording = None;
+    match importer(format, options)? {
+        Some(mut importer) => {
+            for path in inputs {
+                each_member(path, progress, &mut |input| importer.read(input, &mut output))?;
+            }
+            importer.finish(&mut output)?;
+        }
+        None => {
+            let [dir] = inputs else {
+                return Err(ImportError::Options(OptionsError::Value {
+                    option: "INPUT",
+                    value: format!("{} folders", inputs.len()),
+                    allowed: "one recording at a time",
+                }));
+            };
+            recording = Some(journal::read(dir, options, &mut output, progress)?);
+        }
     }
-    importer.finish(&mut output)?;
-    output.finish()
+    let (streams, account) = output.finish()?;
+    Ok(Imported {
+        streams,
+        account,
+        recording,
+    })
+}
+
+/// What an import came to.
+#[derive(Debug)]
+pub struct Imported {
+    /// The streams, by name.
+    pub streams: Vec<Summary>,
+    /// What became of everything that came in.
+    pub account: Account,
+    /// Of a journal: its gaps and damages.
+    pub recording: Option<Recording>,
 }
 
 /// The format of a file, told by its first bytes and its name; `None` when that is not clear.
@@ -259,6 +292,13 @@ pub fn import(
 /// # Errors
 /// When the file cannot be opened or is damaged.
 pub fn detect(path: &Path) -> Result<Option<Format>, ImportError> {
+    if path.is_dir()
+        && !crossbook_feed::journal::segments_in(path)
+            .unwrap_or_default()
+            .is_empty()
+    {
+        return Ok(Some(Format::Journal));
+    }
     let name = path
         .file_name()
         .map(|name| name.to_string_lossy().to_lowercase())

@@ -10,7 +10,7 @@ use crossbook_engine::units::TimestampNs;
 
 use super::Options;
 use super::error::{ImportError, Place, Problem};
-use crate::dataset::manifest::{DatasetKind, EventTime};
+use crate::dataset::manifest::{DatasetKind, EventTime, MarketRules};
 use crate::dataset::message::Message;
 
 /// One stream of an import: it becomes one dataset.
@@ -155,6 +155,8 @@ pub struct Summary {
     pub min_latency_ns: Option<i64>,
     /// Messages that an earlier receive time had to be waited for (`--reorder-ms`).
     pub reordered: u64,
+    /// Rules of its market, where the input states them.
+    pub rules: Option<MarketRules>,
 }
 
 struct StreamState {
@@ -162,6 +164,7 @@ struct StreamState {
     messages: u64,
     min_latency_ns: Option<i64>,
     reordered: u64,
+    rules: Option<MarketRules>,
     /// Messages held back for reordering, by receive time and arrival.
     held: BTreeMap<(TimestampNs, u64), Message>,
     newest: TimestampNs,
@@ -222,6 +225,7 @@ impl<'a> Output<'a> {
                     messages: 0,
                     min_latency_ns: None,
                     reordered: 0,
+                    rules: None,
                     held: BTreeMap::new(),
                     newest: TimestampNs::MIN,
                     arrivals: 0,
@@ -269,6 +273,13 @@ impl<'a> Output<'a> {
         }
     }
 
+    /// What the input says of the rules of a stream's market; passed over when the stream has no messages.
+    pub fn set_rules(&mut self, stream: &Stream, rules: MarketRules) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.rules = Some(rules);
+        }
+    }
+
     /// Puts a frame aside that could not be read.
     ///
     /// # Errors
@@ -295,6 +306,7 @@ impl<'a> Output<'a> {
                 messages: state.messages,
                 min_latency_ns: state.min_latency_ns,
                 reordered: state.reordered,
+                rules: state.rules,
             });
         }
         Ok((summaries, self.account))

@@ -144,6 +144,17 @@ pub enum JournalError {
     Closed,
 }
 
+/// The segments of a folder with their sizes, in order; none when it is no journal.
+///
+/// # Errors
+/// What the system says.
+pub fn segments_in(dir: &std::path::Path) -> io::Result<Vec<(PathBuf, u64)>> {
+    let found = segments::list(dir)?.into_iter();
+    found
+        .map(|found| Ok((found.path.clone(), found.path.metadata()?.len())))
+        .collect()
+}
+
 fn io_error(action: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> JournalError {
     let path = path.to_owned();
     move |source| JournalError::Io {

@@ -186,6 +186,11 @@ impl Reader {
         self.mark.as_ref()
     }
 
+    /// Bytes passed so far, for a progress bar.
+    pub fn bytes_read(&self) -> u64 {
+        self.report.bytes + self.current.as_ref().map_or(0, |segment| segment.window.offset)
+    }
+
     /// What reading has come to so far.
     pub fn report(&self) -> &Report {
         &self.report

@@ -44,7 +44,7 @@ impl Sink for Collected {
 fn run_bytes(format: Format, files: &[(&str, &[u8])], options: &Options) -> Result<Collected, String> {
     let mut collected = Collected::default();
     let result = (|| {
-        let mut importer = importer(format, options)?;
+        let mut importer = importer(format, options)?.expect("a format of byte streams");
         let mut output = Output::new(options, &mut collected);
         for (name, bytes) in files {
             let mut bytes = *bytes;

@@ -1,0 +1,396 @@
+//! A run of the feed as its recorder has it and as its journal gives it back: one pipeline, one book of rates, one account.
+//!
+//! Both feed their inputs, in order, to [`Run::input`]; nothing else enters, so both see the same events, the same gaps and
+//! the same counts. It does no I/O and keeps no events.
+
+use std::collections::BTreeMap;
+
+use crossbook_engine::book::sync::MessageIds;
+use crossbook_engine::event::EventKind;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::book::{Gap, LiveEvent, MarketIx, Output};
+use crate::clock::Stamp;
+use crate::fx::{FxBook, FxConfig, FxDesk, FxDeskError, FxEvent, SourceIx};
+use crate::input::{Body, Command, Input, Note, VenueIx, Via};
+use crate::live::{Options, Pipeline, PipelineError};
+use crate::rules::{MarketRules, RuleBook, RuleChange, RuleKind, RulesNote};
+use crate::venue::VenueConfig;
+
+/// What a run was told to do: enough to make its pipeline again. Journals hold it in every segment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Venues, in the order of [`VenueIx`].
+    pub venues: Vec<VenueSetup>,
+    /// Exchange rates, if they were wanted.
+    pub fx: Option<FxConfig>,
+}
+
+/// A venue and its markets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VenueSetup {
+    /// The venue file, complete.
+    pub config: VenueConfig,
+    /// Markets in the venue's spelling.
+    pub markets: Vec<String>,
+}
+
+/// Why a run cannot be made of a setup.
+#[derive(Debug, Error)]
+pub enum SetupError {
+    /// Venues and markets do not fit together.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// `[fx]` makes no sense.
+    #[error(transparent)]
+    Fx(#[from] FxDeskError),
+    /// It is not the text of a setup.
+    #[error("what the run was told cannot be read: {0}")]
+    Text(#[from] serde_json::Error),
+}
+
+impl Setup {
+    /// As text, for a journal.
+    ///
+    /// # Errors
+    /// When a value has no JSON form, which none of these types brings about.
+    pub fn to_text(&self) -> Result<String, SetupError> {
+        Ok(serde_json::to_string(self)?)
+    }
+
+    /// From its text.
+    ///
+    /// # Errors
+    /// [`SetupError::Text`].
+    pub fn parse(text: &str) -> Result<Setup, SetupError> {
+        Ok(serde_json::from_str(text)?)
+    }
+}
+
+/// What leaves a run.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// Something for the engine: of a market, or a rate, which has none.
+    Event(Option<MarketIx>, LiveEvent<'a>),
+    /// Something for the sockets.
+    Command(Command),
+    /// A frame or an answer that could not be read.
+    Quarantined {
+        /// Whose.
+        venue: VenueIx,
+        /// When it was read.
+        stamp: Stamp,
+        /// All of it.
+        bytes: &'a [u8],
+        /// Why not.
+        reason: String,
+    },
+    /// Something that a person should hear of.
+    Said(String),
+}
+
+/// Where it goes.
+pub type Out<'s> = dyn FnMut(Told<'_>) + 's;
+
+/// A stretch without a live book, as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GapRecord {
+    /// Venue by name.
+    pub venue: String,
+    /// In the venue's spelling.
+    pub market: String,
+    /// Its first instant, nanoseconds since the epoch.
+    pub from: i64,
+    /// Its end.
+    pub to: i64,
+    /// Length by the monotonic clock, in nanoseconds.
+    pub length_ns: i64,
+    /// Why.
+    pub cause: String,
+}
+
+/// What became of everything that came in: law C1, and law C2 by its sums.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Frames and answers that came.
+    pub received: u64,
+    /// Of them, those with something for a book or an event.
+    pub applied: u64,
+    /// Passed over, by kind or reason.
+    pub ignored: BTreeMap<String, u64>,
+    /// Could not be read.
+    pub quarantined: u64,
+    /// Wait for a snapshot; none at the end.
+    pub waiting: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Requests that failed or were refused.
+    pub failed_requests: u64,
+    /// Market time with a live book, in nanoseconds, summed over markets.
+    pub live_ns: i64,
+    /// Market time in gaps.
+    pub gap_ns: i64,
+}
+
+impl Totals {
+    /// Whether everything that came is accounted for.
+    pub fn balances(&self) -> bool {
+        self.received == self.applied + self.ignored.values().sum::<u64>() + self.quarantined + self.waiting
+    }
+
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Totals) {
+        self.received += other.received;
+        self.applied += other.applied;
+        self.quarantined += other.quarantined;
+        self.waiting += other.waiting;
+        self.bytes += other.bytes;
+        self.failed_requests += other.failed_requests;
+        self.live_ns += other.live_ns;
+        self.gap_ns += other.gap_ns;
+        for (reason, count) in &other.ignored {
+            *self.ignored.entry(reason.clone()).or_default() += count;
+        }
+    }
+}
+
+/// A run.
+#[derive(Debug)]
+pub struct Run {
+    pipeline: Pipeline,
+    desk: Option<FxDesk>,
+    fx_events: Vec<FxEvent>,
+    rules: BTreeMap<String, RuleBook>,
+    venues: usize,
+    gaps: Vec<GapRecord>,
+    gaps_not_listed: u64,
+    first: Option<Stamp>,
+    last: Option<Stamp>,
+}
+
+/// Gaps beyond this are counted, not listed.
+const MOST_GAPS: usize = 100_000;
+
+impl Run {
+    /// A run that has not begun.
+    ///
+    /// # Errors
+    /// [`SetupError`].
+    pub fn new(setup: &Setup) -> Result<Run, SetupError> {
+        let venues: Vec<_> = setup
+            .venues
+            .iter()
+            .map(|venue| (venue.config.clone(), venue.markets.clone()))
+            .collect();
+        let pipeline = Pipeline::new(&venues, Options::default())?;
+        let desk = setup.fx.clone().map(|fx| FxDesk::new(fx, &pipeline)).transpose()?;
+        Ok(Run {
+            pipeline,
+            desk,
+            fx_events: Vec::new(),
+            rules: BTreeMap::new(),
+            venues: venues.len(),
+            gaps: Vec::new(),
+            gaps_not_listed: 0,
+            first: None,
+            last: None,
+        })
+    }
+
+    /// Takes an input; all that follows from it goes to `out` before this returns.
+    pub fn input(&mut self, input: &Input, out: &mut Out<'_>) {
+        self.through(input.stamp, out, |pipeline, out| pipeline.input(input, out));
+        self.rates(input, out);
+        let Body::Note(note) = &input.body else { return };
+        match note.as_ref() {
+            Note::Fx(_) => {}
+            Note::Rules(RulesNote::Update(update)) => {
+                let book = self.rules.entry(update.venue.clone()).or_default();
+                for change in book.apply(update, input.stamp) {
+                    if change.what != RuleKind::Listed {
+                        out(Told::Said(describe_change(&change)));
+                    }
+                }
+            }
+            Note::Rules(RulesNote::Failed { venue, attempt, reason }) => {
+                out(Told::Said(format!(
+                    "{venue}: market rules not fetched (attempt {attempt}): {reason}"
+                )));
+            }
+        }
+    }
+
+    /// The run is over: gaps that last are told up to now, and frames that wait are given up.
+    pub fn finish(&mut self, stamp: Stamp, out: &mut Out<'_>) {
+        self.through(stamp, out, |pipeline, out| pipeline.finish(stamp, out));
+    }
+
+    /// The books.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// The rates.
+    pub fn fx(&self) -> Option<&FxBook> {
+        self.desk.as_ref().map(FxDesk::book)
+    }
+
+    /// What is known of a market's rules.
+    pub fn rules(&self, venue: &str, market: &str) -> Option<&MarketRules> {
+        self.rules.get(venue)?.get(market)
+    }
+
+    /// When the newest input came.
+    pub fn last(&self) -> Option<Stamp> {
+        self.last
+    }
+
+    /// Whether live time and gaps make up the length of the run, for every market (law C2). Only once it is finished.
+    pub fn covers(&self) -> bool {
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            return true;
+        };
+        let covered = |(live, gaps): (i64, i64)| live + gaps == last.mono_ns - first.mono_ns;
+        self.pipeline
+            .markets()
+            .all(|(_, market)| covered(market.covered_and_gaps_ns()))
+    }
+
+    /// Gaps that have ended, in the order of their ends, and how many more there were than are listed.
+    pub fn gaps(&self) -> (&[GapRecord], u64) {
+        (&self.gaps, self.gaps_not_listed)
+    }
+
+    /// The account so far.
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for at in 0..self.venues {
+            let Some(account) = u8::try_from(at).ok().and_then(|at| self.pipeline.account(VenueIx(at))) else {
+                continue;
+            };
+            totals.received += account.received;
+            totals.applied += account.applied;
+            totals.quarantined += account.quarantined;
+            totals.waiting += account.waiting;
+            totals.bytes += account.bytes;
+            totals.failed_requests += account.failed_requests;
+            for (reason, count) in account.ignored() {
+                *totals.ignored.entry(reason.to_owned()).or_default() += count;
+            }
+        }
+        for (_, market) in self.pipeline.markets() {
+            let (live, gaps) = market.covered_and_gaps_ns();
+            totals.live_ns += live;
+            totals.gap_ns += gaps;
+        }
+        totals
+    }
+
+    fn through(
+        &mut self,
+        stamp: Stamp,
+        out: &mut Out<'_>,
+        step: impl FnOnce(&mut Pipeline, &mut crate::book::Out<'_>),
+    ) {
+        let last = self.last.unwrap_or(stamp);
+        self.first.get_or_insert(stamp);
+        self.last = Some(Stamp {
+            mono_ns: last.mono_ns.max(stamp.mono_ns),
+            ts: last.ts.max(stamp.ts),
+        });
+        let mut ended: Vec<Gap> = Vec::new();
+        let mut flagged = Vec::new();
+        let desk = &mut self.desk;
+        step(&mut self.pipeline, &mut |output| {
+            if let Some(desk) = desk {
+                desk.output(&output);
+            }
+            match output {
+                Output::Event(event) => out(Told::Event(Some(event.market), event)),
+                Output::Command(command) => out(Told::Command(command)),
+                Output::Health(..) => {}
+                Output::Gap(gap) => ended.push(gap),
+                Output::Quarantined {
+                    venue,
+                    stamp,
+                    bytes,
+                    error,
+                } => out(Told::Quarantined {
+                    venue,
+                    stamp,
+                    bytes,
+                    reason: error.to_string(),
+                }),
+                Output::Flag { venue, flag, on } => flagged.push((venue, flag, on)),
+            }
+        });
+        for gap in ended {
+            self.list(&gap);
+        }
+        for (venue, flag, on) in flagged {
+            let name = self.pipeline.venue_name(venue).unwrap_or("our own clock");
+            let state = if on { "doubtful" } else { "in order again" };
+            out(Told::Said(format!("{name}: clock {state} ({flag:?})")));
+        }
+    }
+
+    fn list(&mut self, gap: &Gap) {
+        if self.gaps.len() >= MOST_GAPS {
+            self.gaps_not_listed += 1;
+            return;
+        }
+        let Some(market) = self.pipeline.market(gap.market) else {
+            return;
+        };
+        self.gaps.push(GapRecord {
+            venue: self.pipeline.venue_name(market.venue()).unwrap_or_default().to_owned(),
+            market: market.symbol().to_owned(),
+            from: gap.from.ts.0,
+            to: gap.to.ts.0,
+            length_ns: gap.length_ns(),
+            cause: gap.cause.name().to_owned(),
+        });
+    }
+
+    fn rates(&mut self, input: &Input, out: &mut Out<'_>) {
+        let Some(desk) = &mut self.desk else { return };
+        desk.input(input, &self.pipeline, &mut self.fx_events);
+        let name = |source: Option<SourceIx>| source.map_or("none", |source| desk.book().name(source));
+        for event in self.fx_events.drain(..) {
+            match event {
+                FxEvent::Rate { rate, ts_event, .. } => out(Told::Event(
+                    None,
+                    LiveEvent {
+                        market: MarketIx(u16::MAX),
+                        stamp: self.last.unwrap_or(input.stamp),
+                        via: Via::Rest,
+                        ts_event,
+                        ids: MessageIds::default(),
+                        kind: EventKind::Fx(rate),
+                    },
+                )),
+                FxEvent::Switch { from, to, reason, .. } => {
+                    out(Told::Said(format!(
+                        "fx: {} instead of {} ({reason:?})",
+                        name(to),
+                        name(from)
+                    )));
+                }
+                FxEvent::Refused { .. } => {}
+            }
+        }
+    }
+}
+
+fn describe_change(change: &RuleChange) -> String {
+    let word = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".to_owned());
+    format!(
+        "{} {}: {:?} was {}, is {}",
+        change.venue,
+        change.market,
+        change.what,
+        word(&change.old),
+        word(&change.new)
+    )
+}

@@ -1,7 +1,7 @@
 //! WebSocket connections: one loop for all venues, from an address to inputs that miss nothing in silence.
 //!
 //! [`Sockets`] spreads a venue's markets over sockets and keeps each of them connected. What a frame says is not looked
-//! at (except to find out whether every stream has spoken, [`first`]), and no book is kept: that is what the inputs are for.
+//! at (except to find out whether every stream has spoken), and no book is kept: that is what the inputs are for.
 //!
 //! ```text
 //! Sockets ─ one lane a socket ─ one life a connection (two while the next takes over)
@@ -16,6 +16,7 @@ mod first;
 mod gate;
 mod lane;
 mod life;
+mod reader;
 mod subscribe;
 
 use std::panic::resume_unwind;

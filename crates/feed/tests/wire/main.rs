@@ -6,6 +6,7 @@ mod limits;
 mod planned;
 mod queue;
 mod retries;
+mod simex;
 mod sockets;
 mod timers;
 mod venue;

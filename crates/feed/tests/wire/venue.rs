@@ -300,7 +300,7 @@ impl Server {
         loop {
             tokio::select! {
                 biased;
-                message = self.0.next() => if !message.is_some_and(|message| message.is_ok()) {
+                message = self.0.next() => if message.is_none_or(|message| message.is_err()) {
                     return said;
                 },
                 () = sleep_until(next) => {

@@ -70,3 +70,63 @@ fn a_relative_script_lies_beside_the_file_that_names_it() {
     let missing = Config::load(&folder.path().join("none.toml")).unwrap_err().to_string();
     assert!(missing.contains("none.toml"), "{missing}");
 }
+
+/// `config/simex` at the root of the repository.
+fn shipped(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../config/simex")
+        .join(name)
+}
+
+#[test]
+fn the_file_that_is_shipped_says_what_the_defaults_are() {
+    let file = Config::load(&shipped("simex.toml")).unwrap();
+    assert_eq!(file.faults, Some(shipped("calm.toml")));
+    let same = Config {
+        faults: None,
+        accounts: Vec::new(),
+        ..file.clone()
+    };
+    assert_eq!(format!("{same:?}"), format!("{:?}", Config::default()));
+    let accounts = Config::default().accounts_or_default();
+    assert_eq!(format!("{:?}", file.accounts), format!("{accounts:?}"));
+}
+
+#[test]
+fn scripts_that_are_shipped_are_what_they_say() {
+    use crate::faults::{Script, Stage};
+    let script = |name: &str| Script::load(&shipped(name)).unwrap().faults;
+    assert_eq!(script("calm.toml").len(), 0);
+    let faults = script("faults.toml");
+    assert_eq!(faults.len(), 20);
+    assert!(
+        faults
+            .iter()
+            .all(|fault| fault.at_s + fault.for_s <= 600.0 && fault.every_s.is_none())
+    );
+    for stage in [
+        Stage::Told,
+        Stage::Accept,
+        Stage::Handshake,
+        Stage::Subscribe,
+        Stage::Socket,
+        Stage::Frame,
+        Stage::Request,
+    ] {
+        assert!(
+            faults.iter().any(|fault| fault.kind.stage() == stage),
+            "none at {stage:?}"
+        );
+    }
+    let list = market_list(&Config::default()).unwrap();
+    for fault in faults.iter().chain(&script("orders.toml")).chain(&script("storm.toml")) {
+        for market in &fault.markets {
+            assert!(
+                list.iter().any(|listed| *listed.info.symbol == **market),
+                "{market} is not listed"
+            );
+        }
+    }
+    assert_eq!(script("storm.toml").len(), 1);
+    assert!(script("orders.toml").iter().all(|fault| fault.per_hour.is_some()));
+}

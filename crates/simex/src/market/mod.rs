@@ -3,6 +3,7 @@
 //! A source knows nothing of clients: what they take and what they leave in the book is the exchange's affair. Its
 //! changes come in the order of their time, and do not depend on how often they are asked for.
 
+pub mod recorded;
 pub mod synthetic;
 
 use crossbook_engine::event::Level;

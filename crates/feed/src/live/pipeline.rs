@@ -19,6 +19,7 @@ use super::links::Links;
 use super::market::MarketState;
 use crate::book::{Counts, Fate, Flag, Health, Kind, MarketBook, MarketIx, Message, Out, Output};
 use crate::clock::Stamp;
+use crate::connection::plan;
 use crate::error::FeedError;
 use crate::input::{Answer, Body, Command, ConnId, Input, LinkEvent, Request, VenueIx, Via};
 use crate::venue::{Protocol, StreamKind, VenueConfig};
@@ -173,7 +174,9 @@ impl Pipeline {
                 let book = MarketBook::new(market, venue, symbol.clone(), kind, &config.books, start);
                 pipeline.markets.push(MarketState::new(venue, book));
             }
-            let sockets = symbols.len().div_ceil(usize::from(config.markets_per_socket.max(1)));
+            // Who cannot connect as configured is told so by the connections; a recording is read all the same.
+            let by_count = || symbols.len().div_ceil(usize::from(config.markets_per_socket.max(1)));
+            let sockets = plan(config, symbols).map_or_else(|_| by_count(), |plans| plans.len());
             pipeline.venues.push(VenueState {
                 name: config.name.clone(),
                 protocol: config.protocol,

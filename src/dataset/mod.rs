@@ -14,6 +14,7 @@ pub(crate) mod events;
 pub mod import;
 pub mod inspect;
 pub mod manifest;
+pub mod market;
 pub mod message;
 pub mod reader;
 mod scan;

@@ -11,6 +11,7 @@ mod no_edge;
 mod process;
 mod real;
 mod real_import;
+mod record;
 mod report;
 mod synth;
 mod tidy;

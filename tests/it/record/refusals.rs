@@ -1,0 +1,61 @@
+//! Bad input to `crossbook record`: told with file, line or key, and nothing left behind.
+
+use super::Bench;
+
+#[test]
+fn f70_bad_input_is_told_and_leaves_nothing() {
+    let bench = Bench::new();
+    let good = std::fs::read_to_string(bench.path("record.toml")).unwrap();
+    let with = |from: &str, to: &str| {
+        let bad = good.replace(from, to);
+        assert_ne!(bad, good);
+        bad
+    };
+    let missing = with("bases = [\"BTC\", \"ETH\"]", "list = { upbit = [\"KRW-BTD\"] }");
+    let cases: [(&str, String, &[&str], &str); 8] = [
+        ("unknown key", with("progress_ms", "progres_ms"), &[], "progres_ms"),
+        ("unknown key of a venue", with("rest_url", "rest_ur"), &[], "rest_ur"),
+        (
+            "no such coin",
+            with("\"ETH\"", "\"NOPE\""),
+            &[],
+            "`NOPE` cannot be taken",
+        ),
+        (
+            "no such market",
+            missing,
+            &[],
+            "there is no market `KRW-BTD`; did you mean KRW-BTC",
+        ),
+        (
+            "no such venue",
+            with("venue = \"upbit\"", "venue = \"upbi\""),
+            &[],
+            "upbi",
+        ),
+        (
+            "no such coin by flag",
+            good.clone(),
+            &["--symbols", "NOPE"],
+            "`NOPE` cannot be taken",
+        ),
+        (
+            "unknown key by flag",
+            good.clone(),
+            &["--set", "journal.flsh_ms=3"],
+            "flsh_ms",
+        ),
+        ("bad span", good.clone(), &["--duration", "10"], "90s, 10m, 1h30m"),
+    ];
+    for (what, text, args, word) in cases {
+        std::fs::write(bench.path("record.toml"), text).unwrap();
+        let told = bench.told(args);
+        assert_eq!(told.code, Some(2), "{what}: {}", told.err);
+        assert!(told.err.contains(word), "{what}: {}", told.err);
+        assert!(!bench.path("rec").exists(), "{what}");
+    }
+    std::fs::remove_file(bench.path("record.toml")).unwrap();
+    let told = bench.told(&[]);
+    assert_eq!(told.code, Some(2));
+    assert!(told.err.contains("record.toml"), "{}", told.err);
+}

@@ -109,12 +109,12 @@ impl Note {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LinkEvent {
-    /// The socket is open and everything was subscribed to.
+    /// The socket is open and subscriptions are on their way; it comes before the first frame.
     Open {
         /// Whether it is to take over from another that is still alive.
         takes_over: Option<ConnId>,
     },
-    /// The first data of every stream have come.
+    /// The first data of every stream that must speak have come.
     Live,
     /// It is gone; nothing more comes from it.
     Closed {

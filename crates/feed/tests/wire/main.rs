@@ -9,4 +9,5 @@ mod retries;
 mod simex;
 mod sockets;
 mod timers;
+mod tls;
 mod venue;

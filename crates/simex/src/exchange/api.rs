@@ -157,7 +157,7 @@ pub struct BookView {
 pub enum Status {
     /// Everything.
     Trading,
-    /// Only cancels.
+    /// Only cancels; the book that is shown stands still.
     CancelOnly,
     /// Nothing; the book stands still.
     Halted,

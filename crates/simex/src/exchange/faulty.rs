@@ -148,7 +148,8 @@ impl Exchange {
                 _ => {}
             }
         }
-        effects.veil.frozen |= matches!(effects.info.status, Status::Halted | Status::Delisted);
+        // Nothing is matched then, and a book that went on without it would come to be crossed.
+        effects.veil.frozen |= effects.info.status != Status::Trading;
         effects
     }
 

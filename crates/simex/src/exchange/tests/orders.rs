@@ -29,6 +29,14 @@ fn upbit_locks_funds_and_fee_and_gives_the_rest_back() {
     );
     assert_eq!(bench.purse(ANNA, "KRW"), "4997500.00000000 0.00000000");
     assert_eq!(bench.purse(ANNA, "BTC"), "1.05000000 0.00000000");
+    let btc = bench
+        .exchange
+        .balances(ANNA)
+        .into_iter()
+        .find(|balance| &*balance.currency == "BTC")
+        .unwrap();
+    // 5,000,000 for 0.05, over the bitcoin that was there for nothing.
+    assert_eq!(btc.avg_buy_price, amount("4761904.76190476"));
     assert_eq!(
         bench.top(ANNA),
         "99999000.00000000 x 0.50000000 | 100000000.00000000 x 0.25000000"

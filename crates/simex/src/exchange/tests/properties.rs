@@ -73,19 +73,34 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Markets without faults, and with those that orders feel.
+const SCRIPTS: [&str; 2] = [
+    "",
+    "[[fault]]\nkind = \"partial-fill\"\nat_s = 1\nevery_s = 4\nfor_s = 2\npercent = 40\n\
+     [[fault]]\nkind = \"halt\"\nat_s = 2\nevery_s = 5\nfor_s = 0.5\n\
+     [[fault]]\nkind = \"cancel-only\"\nat_s = 4\nevery_s = 6\nfor_s = 0.7\n\
+     [[fault]]\nkind = \"rules\"\nat_s = 3\nevery_s = 6\nfor_s = 1.5\nmarkets = [\"BTCUSDT\"]\nlot = \"0.0003\"\n\
+     [[fault]]\nkind = \"delist\"\nat_s = 7\nevery_s = 9\nfor_s = 0.3\nmarkets = [\"KRW-BTC\"]\n\
+     [[fault]]\nkind = \"burst\"\nat_s = 5\nevery_s = 6\nfor_s = 2\nfactor = 5.0\n",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     /// Money is neither made nor lost, nobody owes anything, what is locked is what open orders lock, and books stay
     /// sound, whatever is sent.
     #[test]
-    fn money_is_kept_whatever_is_sent(steps in proptest::collection::vec(step(), 1..80), seed in 0u64..50) {
+    fn money_is_kept_whatever_is_sent(steps in proptest::collection::vec(step(), 1..80), seed in 0u64..50, faulty: bool) {
         let mut config = Config { seed, ..bench_config() };
         config.accounts[3].fees_in_bnb = true;
         config.accounts[3].balances.insert("BNB".to_owned(), amount("1"));
         config.markets.binance_usdt.push("BNB".to_owned());
         config.rates.binance_levels = 60;
-        let mut exchange = Exchange::new(&config, START).unwrap();
+        let parts = Parts {
+            script: Some(crate::faults::Script::parse(SCRIPTS[usize::from(faulty)]).unwrap()),
+            ..Parts::default()
+        };
+        let mut exchange = Exchange::with(&config, START, parts).unwrap();
         let opening: Vec<_> = [Venue::Upbit, Venue::Binance].map(|venue| exchange.sums(venue)).to_vec();
         let mut out = Vec::new();
         let mut now = START;
@@ -104,7 +119,8 @@ proptest! {
                     }
                     if let Ok(view) = placed {
                         prop_assert!(ids.insert(view.id), "numbers are given once");
-                        let spelt = view.order.tif != TimeInForce::Fok
+                        let spelt = faulty
+                            || view.order.tif != TimeInForce::Fok
                             || !matches!(view.order.kind, OrderKind::Limit { .. })
                             || view.executed.is_zero()
                             || view.state == OrderState::Filled

@@ -130,6 +130,8 @@ pub struct MarketBook {
     polled: bool,
     /// Whether a snapshot is wanted although the book is whole: it has walked to the end of what is known.
     refreshing: bool,
+    /// Whether the venue says that the market does not trade.
+    halted: bool,
     /// Levels a side that make a refresh unnecessary.
     enough: [usize; 2],
     health: Health,
@@ -183,6 +185,7 @@ impl MarketBook {
             fed: false,
             polled: false,
             refreshing: false,
+            halted: false,
             enough: [0; 2],
             health: Health {
                 cause: Some(Cause::Starting),
@@ -372,6 +375,16 @@ impl MarketBook {
         self.counts.disconnected += 1;
         self.turn(now, Some(Cause::Disconnected), out);
         self.status(now, FeedStatus::Disconnected, out);
+    }
+
+    /// The venue says that the market trades, or that it does not. While it does not, nothing is priced, whatever comes;
+    /// when it does again, the next content makes the book live.
+    pub fn trades(&mut self, now: Stamp, trading: bool, out: &mut Out<'_>) {
+        self.halted = !trading;
+        if self.halted && self.health.is_live() {
+            self.turn(now, Some(Cause::Halted), out);
+            self.status(now, FeedStatus::Stale, out);
+        }
     }
 
     /// When the next timer falls due, on the monotonic clock; `i64::MAX` when none runs.
@@ -613,9 +626,11 @@ impl MarketBook {
             return;
         }
         self.crossed_ns = None;
-        if now.mono_ns >= self.content_ns.saturating_add(self.limits.stale) {
+        let old = now.mono_ns >= self.content_ns.saturating_add(self.limits.stale);
+        if self.halted || old {
+            let cause = if self.halted { Cause::Halted } else { Cause::Lag };
             self.counts.stale += u64::from(self.health.is_live());
-            self.turn(now, Some(Cause::Lag), out);
+            self.turn(now, Some(cause), out);
             self.status(now, FeedStatus::Stale, out);
             return;
         }

@@ -83,7 +83,7 @@ pub enum Flag {
 pub enum State {
     /// It is what the venue last said, and that was not long ago.
     Live,
-    /// It may be right, but its content is old.
+    /// It may be right, but its content is old, or nobody can trade upon it.
     Stale,
     /// Data come, but the book is not whole.
     Resyncing,
@@ -108,6 +108,8 @@ pub enum Cause {
     Stale,
     /// What comes was made too long ago.
     Lag,
+    /// The venue's rules say that the market does not trade.
+    Halted,
 }
 
 impl Cause {
@@ -116,7 +118,7 @@ impl Cause {
         match self {
             Cause::Starting | Cause::Disconnected => State::Down,
             Cause::Snapshot | Cause::MissingUpdate | Cause::Crossed => State::Resyncing,
-            Cause::Stale | Cause::Lag => State::Stale,
+            Cause::Stale | Cause::Lag | Cause::Halted => State::Stale,
         }
     }
 
@@ -130,6 +132,7 @@ impl Cause {
             Cause::Crossed => "crossed",
             Cause::Stale => "stale",
             Cause::Lag => "lag",
+            Cause::Halted => "halted",
         }
     }
 }

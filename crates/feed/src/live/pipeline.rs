@@ -21,7 +21,8 @@ use crate::book::{Counts, Fate, Flag, Health, Kind, MarketBook, MarketIx, Messag
 use crate::clock::Stamp;
 use crate::connection::plan;
 use crate::error::FeedError;
-use crate::input::{Answer, Body, Command, ConnId, Input, LinkEvent, Request, VenueIx, Via};
+use crate::input::{Answer, Body, Command, ConnId, Input, LinkEvent, Note, Request, VenueIx, Via};
+use crate::rules::{MarketStatus, RulesNote};
 use crate::venue::{Protocol, StreamKind, VenueConfig};
 use crate::wire::{self, Role, Scratch};
 
@@ -213,8 +214,8 @@ impl Pipeline {
             Body::Frame { conn, bytes, .. } => self.frame(now, input.venue, *conn, bytes, out),
             Body::Link { conn, event } => self.link(now, input.venue, *conn, event, out),
             Body::Answer { request, outcome } => self.answer(now, input.venue, request, outcome, out),
-            // Notes are for whoever reads the journal.
-            Body::Note(_) | Body::Tick => {}
+            Body::Note(note) => self.note(now, input.venue, note, out),
+            Body::Tick => {}
         }
     }
 
@@ -511,6 +512,22 @@ impl Pipeline {
             LinkEvent::Failed { .. } => {}
         }
         self.review(venue, out);
+    }
+
+    /// Of all that is learned beside the data, the books care for whether a market trades.
+    fn note(&mut self, now: Stamp, venue: VenueIx, note: &Note, out: &mut Out<'_>) {
+        let Note::Rules(RulesNote::Update(update)) = note else {
+            return;
+        };
+        let changed = update.changed.iter();
+        let changed = changed.map(|rules| (&rules.symbol, rules.status == MarketStatus::Trading));
+        for (symbol, trading) in changed.chain(update.gone.iter().map(|symbol| (symbol, false))) {
+            if let Some(market) = self.find(venue, symbol) {
+                let book = &mut self.markets[usize::from(market.0)].book;
+                book.trades(now, trading, out);
+                self.due_ns = self.due_ns.min(book.due_ns());
+            }
+        }
     }
 
     /// Looks whether a venue is to be polled.

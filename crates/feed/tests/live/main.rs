@@ -11,7 +11,7 @@ use crossbook_feed::clock::Clock;
 use crossbook_feed::input::{Body, Input, VenueIx};
 use crossbook_feed::live::{Live, Options, Output, Pipeline};
 use crossbook_feed::venue::VenueConfig;
-use crossbook_simex::config::{Config, Markets};
+use crossbook_simex::config::{Config, Markets, Rates};
 use crossbook_simex::exchange::{Exchange, Venue};
 use crossbook_simex::server::Server;
 use crossbook_simex::server::clock::Clock as SimexClock;
@@ -55,14 +55,14 @@ impl Trouble {
             return vec![input];
         }
         self.frames += 1;
-        if self.frames.is_multiple_of(61) {
+        if self.frames.is_multiple_of(23) {
             self.lost += 1;
             return Vec::new();
         }
-        if self.frames.is_multiple_of(37) {
+        if self.frames.is_multiple_of(7) {
             return vec![input.clone(), input];
         }
-        if self.frames.is_multiple_of(43) {
+        if self.frames.is_multiple_of(29) {
             self.held = Some(input);
             return Vec::new();
         }
@@ -108,6 +108,10 @@ fn take(
 async fn c1_c2_c5_f12_f13_f14_no_book_is_live_and_wrong_and_the_session_replays() {
     let config = Config {
         markets: Markets::first(2),
+        rates: Rates {
+            factor: 3.0,
+            ..Rates::default()
+        },
         ..Config::default()
     };
     let simex_clock = SimexClock::start();

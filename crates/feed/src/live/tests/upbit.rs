@@ -1,6 +1,12 @@
 //! Books that come whole: Upbit, and partial books.
 
+use crossbook_engine::instrument::TickRule;
+use crossbook_engine::units::{Amount, Bps, Price, Qty};
+
 use super::*;
+use crate::input::Note;
+use crate::rules::diff::Update;
+use crate::rules::{Fees, MarketRules, MarketStatus, QtyRule, RulesNote};
 
 fn live_upbit() -> Run {
     let mut run = Run::new(&two_venues());
@@ -91,4 +97,69 @@ fn c2_covered_time_and_gaps_make_up_the_run() {
         assert_eq!(told.iter().map(|gap| gap.length_ns()).sum::<i64>(), gaps);
         assert!(told.windows(2).all(|two| two[0].to <= two[1].from));
     }
+}
+
+/// The venue's word on KRW-BTC.
+fn rules(status: MarketStatus) -> Body {
+    let step = QtyRule {
+        step: Qty::parse("0.00000001").expect("a quantity"),
+        min: Qty::ZERO,
+        max: None,
+    };
+    let rules = MarketRules {
+        symbol: "KRW-BTC".to_owned(),
+        base: "BTC".to_owned(),
+        quote: "KRW".to_owned(),
+        status,
+        tick: TickRule::Fixed(Price::parse("1000").expect("a price")),
+        min_price: None,
+        max_price: None,
+        qty: step,
+        market_qty: None,
+        min_notional: Amount::ZERO,
+        max_notional: None,
+        percent: None,
+        fees: Fees {
+            maker: Bps::ZERO,
+            taker: Bps::ZERO,
+        },
+        flags: Vec::new(),
+        other_filters: Vec::new(),
+    };
+    let update = Update {
+        venue: "upbit".to_owned(),
+        changed: vec![rules],
+        gone: Vec::new(),
+    };
+    Body::Note(Box::new(Note::Rules(RulesNote::Update(update))))
+}
+
+#[test]
+fn f24_a_market_that_does_not_trade_prices_nothing_whatever_comes() {
+    let mut run = live_upbit();
+    for (at, status) in [
+        (1_000, MarketStatus::Halted("BREAK".to_owned())),
+        (2_000, MarketStatus::CancelOnly),
+        (3_000, MarketStatus::Unknown("?".to_owned())),
+    ] {
+        run.at(at).input(UPBIT, rules(status));
+        assert_eq!((run.health(KRW_BTC), run.top(KRW_BTC)), (Some(Cause::Halted), None));
+        run.at(at + 100)
+            .frame(UPBIT, 1, &upbit_book(at + 99, &[(101, at, 100, 1)]));
+        assert_eq!(run.top(KRW_BTC), None);
+        run.at(at + 200).input(UPBIT, rules(MarketStatus::Trading));
+        assert_eq!(run.top(KRW_BTC), None, "not before something new");
+        run.at(at + 300)
+            .frame(UPBIT, 1, &upbit_book(at + 299, &[(102, at, 100, 1)]));
+        assert_eq!(run.top(KRW_BTC), Some((100, 102)));
+    }
+    let gone = Update {
+        venue: "upbit".to_owned(),
+        changed: Vec::new(),
+        gone: vec!["KRW-BTC".to_owned()],
+    };
+    run.at(5_000)
+        .input(UPBIT, Body::Note(Box::new(Note::Rules(RulesNote::Update(gone)))));
+    assert_eq!(run.health(KRW_BTC), Some(Cause::Halted), "delisted");
+    assert_eq!(run.health(BTCUSDT), Some(Cause::Starting));
 }

@@ -73,6 +73,12 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// How many random flows there are; `CROSSBOOK_SEEDS` raises it.
+fn cases() -> u32 {
+    let asked = std::env::var("CROSSBOOK_SEEDS").ok();
+    asked.map_or(96, |text| text.parse().expect("CROSSBOOK_SEEDS is a number"))
+}
+
 /// Markets without faults, and with those that orders feel.
 const SCRIPTS: [&str; 2] = [
     "",
@@ -85,7 +91,7 @@ const SCRIPTS: [&str; 2] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     /// Money is neither made nor lost, nobody owes anything, what is locked is what open orders lock, and books stay
     /// sound, whatever is sent.

@@ -71,8 +71,6 @@ struct Feed {
     providers: Vec<UnboundedSender<Command>>,
     /// Which way the events that made books came, since that was last cleared.
     books: Vec<(MarketIx, Via)>,
-    /// Trades, since that was last cleared.
-    trades: Vec<(MarketIx, Via)>,
     polls: Vec<bool>,
 }
 
@@ -106,7 +104,6 @@ impl Feed {
             inputs,
             providers: providers.into(),
             books: Vec::new(),
-            trades: Vec::new(),
             polls: Vec::new(),
         }
     }
@@ -121,11 +118,10 @@ impl Feed {
             input = self.inputs.recv() => input.expect("providers run"),
             () = sleep_until(wake) => Input { stamp: self.clock.now(), venue: VENUE, body: Body::Tick },
         };
-        let (books, trades, polls, providers) = (&mut self.books, &mut self.trades, &mut self.polls, &self.providers);
+        let (books, polls, providers) = (&mut self.books, &mut self.polls, &self.providers);
         self.pipeline.input(&input, &mut |output| match output {
             Output::Event(event) => match event.kind {
                 EventKind::Snapshot { .. } | EventKind::Update { .. } => books.push((event.market, event.via)),
-                EventKind::Trade { .. } => trades.push((event.market, event.via)),
                 _ => {}
             },
             Output::Command(command) => {
@@ -178,7 +174,6 @@ impl Feed {
 
     fn clear(&mut self) {
         self.books.clear();
-        self.trades.clear();
         self.polls.clear();
     }
 }
@@ -277,15 +272,10 @@ async fn f16_perpetuals_are_polled_while_their_socket_is_down_and_every_event_sa
 #[tokio::test]
 async fn f10_a_venue_without_a_socket_is_polled_as_fast_as_its_limits_allow_and_never_told_to_wait() {
     // Upbit's limit is of a second: that many rounds span several.
-    for (which, rounds) in [(Venue::Upbit, 8), (Venue::Binance, 3)] {
+    for (which, rounds) in [(Venue::Upbit, 15), (Venue::Binance, 5)] {
         let server = exchange().await;
         // All that the venue allows, and more is wanted; nobody listens for sockets.
-        let mut config = venue(
-            &server,
-            which,
-            "ws://127.0.0.1:9",
-            "data_source = \"rest\"\nstreams = [\"book\", \"trade\"]",
-        );
+        let mut config = venue(&server, which, "ws://127.0.0.1:9", "data_source = \"rest\"");
         config.rest.poll_ms = 1;
         let mut feed = Feed::start(config, &markets(which));
         let count = markets(which).len();
@@ -294,7 +284,7 @@ async fn f10_a_venue_without_a_socket_is_polled_as_fast_as_its_limits_allow_and_
         assert_eq!(feed.pushed().len(), 0);
         let account = feed.pipeline.account(VENUE).expect("a venue");
         assert_eq!(account.failed_requests, 0, "{account:?}");
-        for group in ["orderbook", "trade", "ticker", "weight"] {
+        for group in ["orderbook", "ticker", "weight"] {
             assert_eq!(feed.client.limits().held(group), None, "{which:?} {group}");
         }
         // The exchange runs on this machine's clock.

@@ -1,6 +1,6 @@
 //! Which request of a round is due when.
 //!
-//! Each request has its own beat, all of one group evenly apart, and keeps it: one that was late skips beats instead of
+//! Each request has its own beat, all evenly apart, and keeps it: one that was late skips beats instead of
 //! hurrying after them, one that is under way is not asked again. When requests fail, all of them pause, longer each time.
 
 use std::time::Duration;
@@ -15,6 +15,7 @@ use crate::venue::Timers;
 #[derive(Debug)]
 pub struct Polls {
     items: Vec<Item>,
+    every: Duration,
     backoff_first: Duration,
     backoff_most: Duration,
     failures: u32,
@@ -27,14 +28,13 @@ pub struct Polls {
 struct Item {
     request: Request,
     ask: Ask,
-    every: Duration,
     /// First beat after polling starts.
     phase: Duration,
     due: Option<Instant>,
     under_way: Option<Instant>,
 }
 
-/// What a group can be asked for by polls.
+/// How much polls may ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
     /// Sum of weights,
@@ -44,43 +44,29 @@ pub struct Budget {
 }
 
 impl Polls {
-    /// A round, each request to be asked once in `every`, or less often when the budget of its group wants it.
+    /// A round of requests on one budget, each to be asked once in `every`, or less often when the budget wants it.
     pub fn new(round: Vec<(Request, Ask)>, every: Duration, budget: Budget, timers: &Timers) -> Polls {
-        let mut items: Vec<Item> = round
-            .into_iter()
-            .map(|(request, ask)| Item {
+        let weight: u32 = round.iter().map(|(_, ask)| ask.weight).sum();
+        // A tenth more, because a request counts until a window after its end.
+        let least = budget
+            .window
+            .mul_f64(1.1 * f64::from(weight) / f64::from(budget.share.max(1)));
+        let every = every.max(least);
+        let mut before = 0;
+        let items = round.into_iter().map(|(request, ask)| {
+            let phase = every.mul_f64(f64::from(before) / f64::from(weight.max(1)));
+            before += ask.weight;
+            Item {
                 request,
                 ask,
-                every,
-                phase: Duration::ZERO,
+                phase,
                 due: None,
                 under_way: None,
-            })
-            .collect();
-        let mut groups: Vec<&'static str> = items.iter().map(|item| item.ask.group).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        for group in groups {
-            let weight: u32 = items
-                .iter()
-                .filter(|item| item.ask.group == group)
-                .map(|item| item.ask.weight)
-                .sum();
-            // A tenth more, because a request counts until a window after its end.
-            let least = budget
-                .window
-                .saturating_mul(weight)
-                .mul_f64(1.1 / f64::from(budget.share.max(1)));
-            let every = every.max(least);
-            let mut before = 0;
-            for item in items.iter_mut().filter(|item| item.ask.group == group) {
-                item.every = every;
-                item.phase = every.mul_f64(f64::from(before) / f64::from(weight.max(1)));
-                before += item.ask.weight;
             }
-        }
+        });
         Polls {
-            items,
+            items: items.collect(),
+            every,
             backoff_first: Duration::from_millis(timers.backoff_first_ms),
             backoff_most: Duration::from_millis(timers.backoff_most_ms),
             failures: 0,
@@ -89,16 +75,9 @@ impl Polls {
         }
     }
 
-    /// How often each group is asked for the whole round: groups, requests, time.
-    pub fn pace(&self) -> Vec<(&'static str, usize, Duration)> {
-        let mut pace: Vec<(&'static str, usize, Duration)> = Vec::new();
-        for item in &self.items {
-            match pace.iter_mut().find(|(group, _, _)| *group == item.ask.group) {
-                Some((_, requests, _)) => *requests += 1,
-                None => pace.push((item.ask.group, 1, item.every)),
-            }
-        }
-        pace
+    /// How many requests are asked in a round, and how long that takes.
+    pub fn pace(&self) -> (usize, Duration) {
+        (self.items.len(), self.every)
     }
 
     /// Starts or stops; whether that changed anything.
@@ -113,13 +92,12 @@ impl Polls {
         changed
     }
 
-    /// The request that is due first, in none of these groups, and when that is.
-    pub fn next(&self, without: &[&'static str]) -> Option<(usize, Instant)> {
+    /// The request that is due first, and when that is.
+    pub fn next(&self) -> Option<(usize, Instant)> {
         let due = |item: &Item| item.due.filter(|_| item.under_way.is_none());
         self.items
             .iter()
             .enumerate()
-            .filter(|(_, item)| !without.contains(&item.ask.group))
             .filter_map(|(at, item)| due(item).map(|due| (at, due)))
             .min_by_key(|(at, due)| (*due, *at))
             .map(|(at, due)| (at, self.pause.map_or(due, |pause| pause.max(due))))
@@ -140,9 +118,9 @@ impl Polls {
             return Duration::ZERO;
         };
         let late = now.saturating_duration_since(due);
-        let every = item.every.as_nanos().max(1);
+        let every = self.every.as_nanos().max(1);
         let into = u64::try_from(late.as_nanos() % every).unwrap_or(0);
-        item.due = Some(now + item.every.saturating_sub(Duration::from_nanos(into)));
+        item.due = Some(now + self.every.saturating_sub(Duration::from_nanos(into)));
         late
     }
 
@@ -169,12 +147,9 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn polls(books: usize, trades: usize, every_ms: u64, share: u32) -> Polls {
-        let request = |at: usize| match at < books {
-            true => Request::Books(vec![format!("KRW-{at}")]),
-            false => Request::Trades(format!("KRW-{at}")),
-        };
-        let round = (0..books + trades).map(|at| (request(at), Ask::of(Protocol::Upbit, &request(at), 30)));
+    fn polls(books: usize, every_ms: u64, share: u32) -> Polls {
+        let request = |at: usize| Request::Books(vec![format!("KRW-{at}")]);
+        let round = (0..books).map(|at| (request(at), Ask::of(Protocol::Upbit, &request(at), 30)));
         let budget = Budget { share, window: SECOND };
         Polls::new(
             round.collect(),
@@ -188,7 +163,7 @@ mod tests {
     fn run(polls: &mut Polls, start: Instant, length: Duration, took: Duration) -> Vec<(usize, Duration)> {
         let mut sent = Vec::new();
         let mut now = start;
-        while let Some((at, due)) = polls.next(&[]) {
+        while let Some((at, due)) = polls.next() {
             now = now.max(due);
             if now >= start + length {
                 break;
@@ -203,8 +178,8 @@ mod tests {
     #[test]
     fn a_round_is_evenly_spread_and_as_fast_as_wanted() {
         let start = Instant::now();
-        let mut polls = polls(10, 0, 1_000, 100);
-        assert_eq!(polls.next(&[]), None, "not before it is switched on");
+        let mut polls = polls(10, 1_000, 100);
+        assert_eq!(polls.next(), None, "not before it is switched on");
         assert!(polls.switch(true, start));
         assert!(!polls.switch(true, start), "it is on");
         let sent = run(&mut polls, start, 3 * SECOND, Duration::ZERO);
@@ -213,33 +188,28 @@ mod tests {
             .collect();
         assert_eq!(sent, want);
         assert!(polls.switch(false, start));
-        assert_eq!(polls.next(&[]), None);
+        assert_eq!(polls.next(), None);
     }
 
     #[test]
     fn a_round_that_the_budget_cannot_bear_is_slower_and_says_so() {
-        let polls = polls(3, 30, 1_000, 3);
-        let pace: Vec<_> = polls
-            .pace()
-            .iter()
-            .map(|(group, requests, every)| (*group, *requests, every.as_millis()))
-            .collect();
-        assert_eq!(pace, [("orderbook", 3, 1_100), ("trade", 30, 11_000)]);
+        assert_eq!(polls(2, 1_000, 3).pace(), (2, SECOND));
+        assert_eq!(polls(30, 1_000, 3).pace(), (30, 11 * SECOND));
     }
 
     #[test]
     fn a_late_one_keeps_its_beat_and_one_under_way_is_not_asked_again() {
         let start = Instant::now();
-        let mut polls = polls(1, 0, 1_000, 100);
+        let mut polls = polls(1, 1_000, 100);
         polls.switch(true, start);
         assert_eq!(polls.sent(0, start), Duration::ZERO);
-        assert_eq!(polls.next(&[]), None);
+        assert_eq!(polls.next(), None);
         polls.ended(0, true, start + SECOND * 7 / 2);
-        assert_eq!(polls.next(&[]), Some((0, start + SECOND)));
+        assert_eq!(polls.next(), Some((0, start + SECOND)));
         assert_eq!(polls.sent(0, start + SECOND * 7 / 2), SECOND * 5 / 2);
         polls.ended(0, true, start + SECOND * 7 / 2);
         assert_eq!(
-            polls.next(&[]),
+            polls.next(),
             Some((0, start + 4 * SECOND)),
             "not three at once to catch up"
         );
@@ -248,7 +218,7 @@ mod tests {
     #[test]
     fn f10_failures_pause_all_longer_each_time() {
         let start = Instant::now();
-        let mut polls = polls(4, 0, 1_000, 100);
+        let mut polls = polls(4, 1_000, 100);
         polls.switch(true, start);
         let mut now = start + SECOND;
         let mut pauses = Vec::new();
@@ -259,34 +229,31 @@ mod tests {
             for at in 0..4 {
                 polls.ended(at, false, now);
             }
-            let (_, due) = polls.next(&[]).expect("one is due");
+            let (_, due) = polls.next().expect("one is due");
             pauses.push((due - now).as_millis());
             now = due;
         }
         assert_eq!(pauses, [1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000]);
         polls.sent(0, now);
         polls.ended(0, true, now);
-        let (_, due) = polls.next(&[]).expect("one is due");
+        let (_, due) = polls.next().expect("one is due");
         assert!(due <= now, "one that went well ends the pause");
     }
 
     proptest! {
         /// Any number of markets, any wish: never more in a window than the share, and each request comes around.
         #[test]
-        fn the_share_is_kept_and_nobody_is_left_out(books in 1..40_usize, trades in 0..40_usize, every_ms in 1..5_000_u64, share in 1..20_u32) {
+        fn the_share_is_kept_and_nobody_is_left_out(books in 1..40_usize, every_ms in 1..5_000_u64, share in 1..20_u32) {
             let start = Instant::now();
-            let mut polls = polls(books, trades, every_ms, share);
-            let slowest = polls.pace().iter().map(|(_, _, every)| *every).max().expect("a group");
+            let mut polls = polls(books, every_ms, share);
+            let (_, every) = polls.pace();
             polls.switch(true, start);
-            let sent = run(&mut polls, start, slowest * 2, Duration::ZERO);
-            for group in [0..books, books..books + trades] {
-                let times: Vec<_> = sent.iter().filter(|(at, _)| group.contains(at)).map(|(_, time)| *time).collect();
-                for (i, from) in times.iter().enumerate() {
-                    let within = times[i..].iter().take_while(|time| **time < *from + SECOND).count();
-                    prop_assert!(within <= share as usize, "{within} of {share}");
-                }
+            let sent = run(&mut polls, start, every * 2, Duration::ZERO);
+            for (i, (_, from)) in sent.iter().enumerate() {
+                let within = sent[i..].iter().take_while(|(_, time)| *time < *from + SECOND).count();
+                prop_assert!(within <= share as usize, "{within} of {share}");
             }
-            for at in 0..books + trades {
+            for at in 0..books {
                 prop_assert!(sent.iter().filter(|(sent, _)| *sent == at).count() >= 2, "{at}");
             }
         }

@@ -225,16 +225,15 @@ impl Desk {
             tracing::info!("{venue}: polling ends");
             return;
         }
-        for (group, requests, every) in self.polls.pace() {
-            let every = every.as_millis();
-            if every > u128::from(wanted) {
-                tracing::warn!(
-                    "{venue}: polling {requests} requests of group {group} every {every} ms instead of {wanted} ms, \
-                     which is what the limits allow: data are up to {every} ms old"
-                );
-            } else {
-                tracing::info!("{venue}: polling {requests} requests of group {group} every {every} ms");
-            }
+        let (requests, every) = self.polls.pace();
+        let every = every.as_millis();
+        if every > u128::from(wanted) {
+            tracing::warn!(
+                "{venue}: polling {requests} requests every {every} ms instead of {wanted} ms, which is what the limits \
+                 allow: books are up to {every} ms old"
+            );
+        } else {
+            tracing::info!("{venue}: polling {requests} requests every {every} ms");
         }
     }
 
@@ -272,7 +271,7 @@ impl Desk {
     fn send_polls(&mut self, sent: &mut Sent) {
         while self.polls_under_way < MOST_POLLS_UNDER_WAY && self.under_way.len() < MOST_UNDER_WAY {
             let now = Instant::now();
-            let Some((at, due)) = self.polls.next(&sent.blocked) else {
+            let Some((at, due)) = self.polls.next() else {
                 break;
             };
             if due > now {
@@ -282,6 +281,9 @@ impl Desk {
             let Some((request, ask)) = self.polls.get(at).map(|(request, ask)| (request.clone(), ask.clone())) else {
                 break;
             };
+            if sent.blocked.contains(&ask.group) {
+                break;
+            }
             if let Ok(permit) = self.permit(&ask, Purpose::Poll, sent) {
                 let late = self.polls.sent(at, now);
                 self.say_late(late);

@@ -2,7 +2,7 @@
 
 use super::limits::WEIGHT;
 use crate::input::Request;
-use crate::venue::{Protocol, StreamKind, VenueConfig};
+use crate::venue::{Protocol, VenueConfig};
 
 /// Trades asked for at once: Upbit's most, Binance's default.
 const TRADES: &str = "500";
@@ -120,17 +120,16 @@ impl VenueConfig {
         self.levels.unwrap_or(usual).clamp(1, 5_000)
     }
 
-    /// What is polled: the books of these markets, `many` in one request where the venue takes several, and their trades
-    /// when that stream is wanted.
+    /// What is polled: the books of these markets, `many` in one request where the venue takes several. No trades: they
+    /// would come behind books that are newer than they are, with holes wherever more were made than an answer holds,
+    /// and at Binance a market's trades cost as much as five books.
     pub(super) fn polled(&self, markets: &[String], many: usize) -> Vec<Request> {
         let many = match self.protocol {
             Protocol::Upbit => many,
             Protocol::BinanceSpot | Protocol::BinanceUsdm => 1,
         };
         let books = markets.chunks(many).map(|markets| Request::Books(markets.to_vec()));
-        let wanted = self.streams.contains(&StreamKind::Trade);
-        let trades = markets.iter().filter(|_| wanted).cloned().map(Request::Trades);
-        books.chain(trades).collect()
+        books.collect()
     }
 }
 

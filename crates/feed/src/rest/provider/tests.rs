@@ -258,19 +258,18 @@ async fn polling_is_on_from_the_start_only_without_a_websocket_and_is_switched_a
 }
 
 #[tokio::test]
-async fn all_markets_are_polled_in_turn_with_their_trades_when_wanted() {
+async fn all_markets_are_polled_in_turn() {
     let server = Server::start(|_, _| Reply::new(200, "[]")).await;
     let mut running = Running::new(provider(&server, Protocol::BinanceSpot, &["A", "B", "C"], |config| {
         config.data_source = DataSource::Rest;
         config.rest.poll_ms = 1;
-        config.streams.push(crate::venue::StreamKind::Trade);
     }));
     let mut counts = BTreeMap::new();
     for _ in 0..18 {
         *counts.entry(format!("{:?}", running.answer().await.0)).or_insert(0) += 1;
     }
-    assert_eq!(counts.len(), 6, "{counts:?}");
-    assert!(counts.values().all(|count| (2..=4).contains(count)), "{counts:?}");
+    assert_eq!(counts.len(), 3, "{counts:?}");
+    assert!(counts.values().all(|count| (4..=8).contains(count)), "{counts:?}");
     assert!(
         server
             .seen()
@@ -386,29 +385,20 @@ async fn f33_the_clock_is_measured_beside_everything_else() {
 async fn polls_are_as_slow_as_the_budget_wants() {
     // The table of docs/rest.md.
     let cases = [
-        (Protocol::Upbit, false, vec![("orderbook", 1, 1_000)]),
-        (
-            Protocol::Upbit,
-            true,
-            vec![("orderbook", 1, 1_000), ("trade", 30, 11_000)],
-        ),
-        (Protocol::BinanceSpot, false, vec![("weight", 30, 4_400)]),
-        (Protocol::BinanceSpot, true, vec![("weight", 60, 26_400)]),
-        (Protocol::BinanceUsdm, false, vec![("weight", 30, 4_400)]),
+        (Protocol::Upbit, None, (1, 1_000)),
+        (Protocol::BinanceSpot, None, (30, 4_400)),
+        (Protocol::BinanceSpot, Some(1_000), (30, 44_000)),
+        (Protocol::BinanceUsdm, None, (30, 4_400)),
     ];
     let names: Vec<_> = (0..30).map(|i| format!("M{i}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let server = Server::start(|_, _| Reply::new(200, "[]")).await;
-    for (protocol, trades, want) in cases {
+    for (protocol, levels, want) in cases {
         let desk = Desk::new(provider(&server, protocol, &names, |config| {
             config.rest.headroom_percent = 50;
-            config.streams.extend(trades.then_some(crate::venue::StreamKind::Trade));
+            config.levels = levels;
         }));
-        let pace: Vec<_> = desk.polls.pace();
-        let pace: Vec<_> = pace
-            .iter()
-            .map(|(group, requests, every)| (*group, *requests, every.as_millis()))
-            .collect();
-        assert_eq!(pace, want, "{protocol:?}");
+        let (requests, every) = desk.polls.pace();
+        assert_eq!((requests, every.as_millis()), want, "{protocol:?} {levels:?}");
     }
 }

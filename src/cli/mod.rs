@@ -9,6 +9,7 @@ pub mod progress;
 pub mod record;
 pub mod replay;
 pub mod sessions;
+pub mod simex;
 pub mod tune;
 pub mod verify;
 pub mod worker;
@@ -60,6 +61,8 @@ enum Command {
     Sessions(sessions::Args),
     /// Records live market data of Upbit and Binance to a journal that survives kills, and replays.
     Record(record::Args),
+    /// Serves a loopback exchange that speaks both venues' protocols, with faults.
+    Simex(simex::Args),
 }
 
 /// What a command came to, when nothing went wrong.
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Plot(args) => plot::run(&cli.common, args),
         Command::Sessions(args) => sessions::run(&cli.common, args),
         Command::Record(args) => record::run(&cli.common, args),
+        Command::Simex(args) => simex::run(&cli.common, args),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

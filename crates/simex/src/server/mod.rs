@@ -114,11 +114,18 @@ impl Server {
         &self.hub
     }
 
-    /// Closes all connections and waits until everything has ended.
-    pub async fn stop(mut self) {
+    /// Closes all connections, waits until everything has ended, and closes the exchange's truth log.
+    ///
+    /// # Errors
+    /// When the truth log cannot be written to its end.
+    pub async fn stop(mut self) -> Result<(), ExchangeError> {
         // Nobody listens any more when every task has ended by itself: just as well.
         let _ = self.stop.send(true);
         while self.tasks.join_next().await.is_some() {}
+        match Arc::into_inner(self.hub) {
+            Some(hub) => hub.finish(),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 # make demo    replay the bundled scenario and draw its PnL; a small tuning session with its report
 # make test    everything that must hold before a change lands
+# make test-interop  published clients (ccxt, python-binance, Upbit's SDK) against `crossbook simex`; fetches them with pip
 # make no-edge what strategies earn on 200 markets without an edge, and on 200 with one (docs/model.md)
 # make luck    tuning sessions on 100 markets without an edge, and on 100 with one (docs/tuning-guards.md)
 # make bench   criterion benches of the hot paths
@@ -16,7 +17,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CROSSBOOK := $(TARGET)/release/crossbook
 RUNS := runs
 
-.PHONY: help demo test no-edge luck bench fmt clean tools
+.PHONY: help demo test test-interop no-edge luck bench fmt clean tools
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -39,6 +40,18 @@ test: tools
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace
+
+# Clients in a virtual environment of their own, made anew when the list of them changes.
+INTEROP := $(TARGET)/interop
+
+$(INTEROP)/installed: tests/interop/requirements.txt
+	python3 -m venv --clear $(INTEROP)/venv
+	$(INTEROP)/venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+test-interop: tools $(INTEROP)/installed
+	cargo build --bin crossbook
+	$(INTEROP)/venv/bin/python tests/interop/check.py $(TARGET)/debug/crossbook
 
 # Release only for its speed: the figures are the same in debug.
 no-edge: tools

@@ -98,10 +98,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     let config = configure(&args)?;
     let script = args.faults.as_deref().map(Script::load).transpose()?;
     let clock = Clock::start();
-    let parts = Parts {
-        source: None,
-        script,
-    };
+    let parts = Parts { source: None, script };
     let exchange = Exchange::with(&config, clock.now(), parts)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -175,7 +172,11 @@ fn tell(common: &Common, config: &Config, server: &Server, path: Option<&Path>) 
             Venue::Binance | Venue::BinanceUsdm => "binance",
         };
         // Built-in keys are nobody's; those of a file are not repeated.
-        let secret = if config.accounts.is_empty() { account.secret.as_str() } else { "(set)" };
+        let secret = if config.accounts.is_empty() {
+            account.secret.as_str()
+        } else {
+            "(set)"
+        };
         say!("  {venue:13} key {}  secret {secret}", account.access_key);
     }
     say!("Ctrl-C ends it.");

@@ -33,6 +33,17 @@ impl Error {
         }
     }
 
+    /// A refusal that a fault asks for.
+    pub fn refusal(status: u16) -> Error {
+        let (code, msg) = match status {
+            418 => (-1003, "Way too much request weight used; IP banned."),
+            429 => (-1003, "Too much request weight used."),
+            403 => (-1002, "You are not authorized to execute this request."),
+            _ => (-1000, "An unknown error occurred while processing the request."),
+        };
+        Error::with_status(status, code, msg)
+    }
+
     /// A path that is not served.
     pub fn no_route(path: &str) -> Error {
         Error::with_status(404, -1000, format!("{path} is not served by this exchange."))

@@ -6,7 +6,7 @@ use crossbook_engine::units::Price;
 use super::error::Error;
 use super::limit::{Cost, counted};
 use super::private::Op;
-use super::wire::{TimeUnit, book_ticker_rest, depth, kline, ticker_24h, trade_rest};
+use super::wire::{TimeUnit, agg_trade_rest, book_ticker_rest, depth, kline, ticker_24h, trade_rest};
 use crate::exchange::{MarketInfo, Status, Venue};
 use crate::server::http::{Call, Reply, list, member};
 use crate::server::hub::{Hub, Inner};
@@ -63,6 +63,7 @@ pub(super) fn cost(path: &str, query: Query<'_>) -> Cost {
         "/api/v3/ticker/24hr" if !one => 80,
         "/api/v3/ticker/bookTicker" | "/api/v3/ticker/price" | "/api/v3/ticker/24hr" | "/api/v3/klines" => 2,
         "/api/v3/trades" => 25,
+        "/api/v3/aggTrades" => 4,
         _ => 1,
     };
     Cost {
@@ -91,6 +92,17 @@ pub(super) fn market_data(
             let limit = limit(query, 500, 1_000)?;
             let stats = inner.stats(Venue::Binance, &info.symbol).cloned().unwrap_or_default();
             let mut newest: Vec<String> = stats.newest().take(limit).map(|tick| trade_rest(tick, unit)).collect();
+            newest.reverse();
+            Ok(list(newest))
+        }),
+        "/api/v3/aggTrades" => one(inner, Venue::Binance, query).and_then(|info| {
+            let limit = limit(query, 500, 1_000)?;
+            let stats = inner.stats(Venue::Binance, &info.symbol).cloned().unwrap_or_default();
+            let mut newest: Vec<String> = stats
+                .newest()
+                .take(limit)
+                .map(|tick| agg_trade_rest(tick, unit))
+                .collect();
             newest.reverse();
             Ok(list(newest))
         }),

@@ -17,6 +17,7 @@ use super::wire::{
     trade,
 };
 use crate::exchange::{BookView, Symbol, Venue};
+use crate::faults::{FaultKind, Stage};
 use crate::server::http::{Call, Reply, member};
 use crate::server::hub::{Hub, Note, Topic};
 use crate::server::limits::{Limit, Verdict};
@@ -178,13 +179,24 @@ impl Streams {
         Ok(())
     }
 
-    fn tell(&self, hub: &Hub, id: u64) {
-        let wants: BTreeSet<_> = self
-            .list
-            .iter()
-            .map(|stream| (stream.symbol.clone(), stream.kind.topic()))
-            .collect();
-        hub.lock().set_wants(id, wants);
+    /// Sets what the socket is sent; what a fault says in place of some of it.
+    fn tell(&self, hub: &Hub, socket: &Socket) -> Vec<String> {
+        let mut inner = hub.lock();
+        let mut errors = Vec::new();
+        let mut wants = BTreeSet::new();
+        for stream in &self.list {
+            let kinds = inner
+                .exchange
+                .strike(Stage::Subscribe, &socket.place.target(Some(&stream.symbol)));
+            if kinds.contains(&FaultKind::ErrorInstead) {
+                errors.push(Error::new(-1000, "An unknown error occurred.").json());
+            }
+            if kinds.is_empty() {
+                wants.insert((stream.symbol.clone(), stream.kind.topic()));
+            }
+        }
+        inner.set_wants(socket.id(), wants);
+        errors
     }
 
     /// The frames that a note makes on this socket.
@@ -192,7 +204,7 @@ impl Streams {
         let symbol = match note {
             Note::Book { symbol, .. } | Note::Diff { symbol, .. } | Note::Trade { symbol, .. } => symbol,
             Note::Mark { symbol, .. } => symbol,
-            Note::Account(_) => return Vec::new(),
+            Note::Account(_) | Note::Fault(_) => return Vec::new(),
         };
         self.list
             .iter()
@@ -390,41 +402,45 @@ pub async fn run(mut socket: Socket, hub: &Hub, plan: Plan) {
     for name in &plan.streams {
         let _ = streams.add(std::slice::from_ref(name));
     }
-    streams.tell(hub, socket.id());
+    let mut answers: Vec<String> = streams.tell(hub, &socket);
     let mut heart = Heart::new(hub);
     loop {
-        let frames = match socket.next(heart.due()).await {
+        for answer in answers.drain(..) {
+            if let Err(Gone) = socket.send(Message::from(answer)).await {
+                return;
+            }
+        }
+        match socket.next(heart.due()).await {
             Event::Over => return,
             Event::Timer => match heart.beat(hub.now()) {
-                Ok(ping) => ping.into_iter().collect(),
+                Ok(Some(ping)) => {
+                    if let Err(Gone) = socket.send(ping).await {
+                        return;
+                    }
+                }
+                Ok(None) => {}
                 Err(reason) => return socket.close(CloseCode::Policy, reason).await,
             },
-            Event::Note(note) => streams
-                .frames(&note, hub.now())
-                .into_iter()
-                .map(Message::from)
-                .collect(),
+            Event::Note(note) => {
+                let symbol = note.symbol();
+                for frame in streams.frames(&note, hub.now()) {
+                    if let Err(Gone) = socket.data(symbol.as_deref(), frame, false).await {
+                        return;
+                    }
+                }
+            }
             Event::Message(message) => {
                 if overrun(hub, socket.id()) {
                     return socket.close(CloseCode::Policy, "Too many requests").await;
                 }
                 match message {
-                    Message::Pong(payload) => {
-                        heart.pong(&payload);
-                        Vec::new()
-                    }
+                    Message::Pong(payload) => heart.pong(&payload),
                     Message::Text(text) => {
-                        let answer = request(&mut streams, text.as_str());
-                        streams.tell(hub, socket.id());
-                        vec![Message::from(answer)]
+                        answers.push(request(&mut streams, text.as_str()));
+                        answers.extend(streams.tell(hub, &socket));
                     }
-                    _ => Vec::new(),
+                    _ => {}
                 }
-            }
-        };
-        for frame in frames {
-            if let Err(Gone) = socket.send(frame).await {
-                return;
             }
         }
     }

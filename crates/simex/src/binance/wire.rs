@@ -195,6 +195,18 @@ pub fn trade_rest(tick: &Tick, unit: TimeUnit) -> String {
     )
 }
 
+/// An element of `GET aggTrades`.
+pub fn agg_trade_rest(tick: &Tick, unit: TimeUnit) -> String {
+    format!(
+        r#"{{"a":{0},"p":"{1}","q":"{2}","f":{0},"l":{0},"T":{3},"m":{4},"M":true}}"#,
+        tick.id,
+        tick.price,
+        tick.qty,
+        unit.of(tick.ts),
+        buyer_is_maker(tick),
+    )
+}
+
 fn quote_qty(tick: &Tick) -> Wide {
     Wide(i128::from(tick.price.raw()) * i128::from(tick.qty.raw()) / i128::from(crossbook_engine::units::SCALE))
 }

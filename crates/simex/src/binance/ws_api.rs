@@ -304,33 +304,45 @@ pub async fn run(mut socket: Socket, hub: &Hub, plan: Plan) {
     };
     let mut heart = Heart::new(hub);
     loop {
-        let frames: Vec<Message> = match socket.next(heart.due()).await {
+        let sent = match socket.next(heart.due()).await {
             Event::Over => return,
             Event::Timer => match heart.beat(hub.now()) {
-                Ok(ping) => ping.into_iter().collect(),
+                Ok(Some(ping)) => socket.send(ping).await,
+                Ok(None) => Ok(()),
                 Err(reason) => return socket.close(CloseCode::Policy, reason).await,
             },
-            Event::Note(Note::Account(event)) => frames(&session, &event, hub.now())
-                .into_iter()
-                .map(Message::from)
-                .collect(),
-            Event::Note(_) => Vec::new(),
+            Event::Note(note) => {
+                let symbol = note.symbol();
+                let frames = match &note {
+                    Note::Account(event) => frames(&session, event, hub.now()),
+                    _ => Vec::new(),
+                };
+                let mut sent = Ok(());
+                for frame in frames {
+                    sent = socket.data(symbol.as_deref(), frame, false).await;
+                    if sent.is_err() {
+                        break;
+                    }
+                }
+                sent
+            }
             Event::Message(message) => match message {
                 Message::Pong(payload) => {
                     heart.pong(&payload);
-                    Vec::new()
+                    Ok(())
                 }
-                Message::Text(text) => vec![Message::from(answer(hub, &mut session, socket.id(), text.as_str()))],
+                Message::Text(text) => {
+                    let answer = answer(hub, &mut session, socket.id(), text.as_str());
+                    socket.send(Message::from(answer)).await
+                }
                 _ if overrun(hub, socket.id()) => {
                     return socket.close(CloseCode::Policy, "Too many requests").await;
                 }
-                _ => Vec::new(),
+                _ => Ok(()),
             },
         };
-        for frame in frames {
-            if let Err(Gone) = socket.send(frame).await {
-                return;
-            }
+        if let Err(Gone) = sent {
+            return;
         }
     }
 }

@@ -14,11 +14,14 @@ use super::batch::Batch;
 use super::clock::Clock;
 use super::limits::Limits;
 use super::settings::Settings;
+use super::socket::Place;
 use super::stats::{Stats, Tick};
 use crate::binance::wire::Diff;
 use crate::exchange::{
-    AccountEvent, BookView, Exchange, ExchangeError, MarketEvent, MarketEventKind, Notice, Symbol, Venue,
+    AccountEvent, AccountEventKind, BookView, Exchange, ExchangeError, MarketEvent, MarketEventKind, Notice, Symbol,
+    Venue,
 };
+use crate::faults::{FaultKind, FaultNotice, Stage, Surface, Target};
 use crate::sign::Nonces;
 
 /// What a socket can be told of a market.
@@ -83,6 +86,27 @@ pub enum Note {
     },
     /// To an account's private stream.
     Account(Arc<AccountEvent>),
+    /// A fault that the socket is to carry out now.
+    Fault(FaultKind),
+}
+
+impl Note {
+    /// Of which market it is.
+    pub fn symbol(&self) -> Option<Symbol> {
+        match self {
+            Note::Book { symbol, .. }
+            | Note::Diff { symbol, .. }
+            | Note::Trade { symbol, .. }
+            | Note::Mark { symbol, .. } => Some(symbol.clone()),
+            Note::Account(event) => match &event.kind {
+                AccountEventKind::New(view) | AccountEventKind::Trade(view) | AccountEventKind::Ended(view) => {
+                    Some(view.order.symbol.clone())
+                }
+                AccountEventKind::Balances(_) => None,
+            },
+            Note::Fault(_) => None,
+        }
+    }
 }
 
 /// Number of a socket of this server.
@@ -91,6 +115,8 @@ pub type SocketId = u64;
 /// Who listens.
 struct Subscriber {
     venue: Venue,
+    surface: Surface,
+    path: String,
     wants: BTreeSet<(Symbol, Topic)>,
     accounts: BTreeSet<u32>,
     queue: mpsc::Sender<Note>,
@@ -131,6 +157,8 @@ pub struct Inner {
     tops: BTreeMap<(Venue, Symbol), Option<[crossbook_engine::event::Level; 2]>>,
     subscribers: BTreeMap<SocketId, Subscriber>,
     next_socket: SocketId,
+    /// Books are shown as they were when a fault of stale snapshots began, while one request is answered.
+    pub stale: bool,
     /// Client ids that were made up for orders that came without.
     pub next_client_id: u64,
     notices: Vec<Notice>,
@@ -165,6 +193,7 @@ const PARTIAL: usize = 20;
 impl Hub {
     /// A hub around an exchange.
     pub fn new(exchange: Exchange, settings: Settings, clock: Clock) -> Hub {
+        let offset = exchange.clock().since(exchange.now());
         let first_ban = std::time::Duration::from_millis(settings.ban_ms);
         Hub {
             inner: Mutex::new(Inner {
@@ -179,12 +208,13 @@ impl Hub {
                 tops: BTreeMap::new(),
                 subscribers: BTreeMap::new(),
                 next_socket: 1,
+                stale: false,
                 next_client_id: 1,
                 notices: Vec::new(),
             }),
             settings,
             clock,
-            offset_ns: AtomicI64::new(0),
+            offset_ns: AtomicI64::new(offset),
         }
     }
 
@@ -216,8 +246,17 @@ impl Hub {
         advanced
     }
 
+    /// Ends the exchange: its truth log is closed.
+    ///
+    /// # Errors
+    /// When that cannot be written to its end.
+    pub fn finish(self) -> Result<(), ExchangeError> {
+        let inner = self.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        inner.exchange.finish()
+    }
+
     /// Adds a socket.
-    pub fn join(&self, venue: Venue) -> Joined {
+    pub fn join(&self, place: &Place) -> Joined {
         let (queue, notes) = mpsc::channel(self.settings.queue.max(1));
         let (here, evicted) = oneshot::channel();
         let mut inner = self.lock();
@@ -226,7 +265,9 @@ impl Hub {
         inner.subscribers.insert(
             id,
             Subscriber {
-                venue,
+                venue: place.venue,
+                surface: place.surface,
+                path: place.path.clone(),
                 wants: BTreeSet::new(),
                 accounts: BTreeSet::new(),
                 queue,
@@ -243,6 +284,11 @@ impl Hub {
 }
 
 impl Inner {
+    /// How many sockets are connected.
+    pub fn sockets(&self) -> usize {
+        self.subscribers.len()
+    }
+
     /// What a socket listens to from now on, in place of what it did.
     pub fn set_wants(&mut self, id: SocketId, wants: BTreeSet<(Symbol, Topic)>) {
         if let Some(subscriber) = self.subscribers.get_mut(&id) {
@@ -286,11 +332,41 @@ impl Inner {
                     );
                 }
                 // Nothing that is said to listeners.
+                Notice::Fault(notice) if notice.begins && notice.kind.stage() == Stage::Told => self.fault(&notice),
                 Notice::Fault(_) => {}
             }
         }
         for (venue, symbol) in changed {
             self.changed(venue, symbol);
+        }
+    }
+
+    /// A fault that sockets carry out: those that it concerns are told.
+    fn fault(&mut self, notice: &FaultNotice) {
+        let covers = |subscriber: &Subscriber, symbol: Option<&str>| {
+            notice.scope.covers(&Target {
+                venue: subscriber.venue,
+                surface: subscriber.surface,
+                path: &subscriber.path,
+                symbol,
+            })
+        };
+        let concerns = |subscriber: &Subscriber| {
+            covers(subscriber, None)
+                || subscriber
+                    .wants
+                    .iter()
+                    .any(|(symbol, _)| covers(subscriber, Some(symbol)))
+        };
+        let sockets = matches!(
+            notice.kind,
+            FaultKind::Reset { .. }
+                | FaultKind::Close { .. }
+                | FaultKind::ServerShutdown { .. }
+                | FaultKind::PingFlood { .. }
+        );
+        if sockets {
+            self.send(concerns, Note::Fault(notice.kind.clone()));
         }
     }
 
@@ -346,6 +422,11 @@ impl Inner {
 
     /// The book of a market that is known to exist; empty otherwise.
     pub fn view(&self, venue: Venue, symbol: &str, depth: usize) -> BookView {
+        if self.stale
+            && let Some(view) = self.exchange.old_book(venue, symbol, depth)
+        {
+            return view;
+        }
         self.exchange.book(venue, symbol, depth).unwrap_or_else(|| BookView {
             last_id: 0,
             ts: self.exchange.now(),

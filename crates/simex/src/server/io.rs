@@ -1,8 +1,8 @@
-//! A TCP stream that can be made to misbehave while it is in use: cut in the middle of a frame, stalled, broken into small
-//! pieces, late.
+//! A TCP stream that can be made to misbehave while it is in use: cut in the middle of a frame, stalled, without its pongs.
 //!
 //! The protocol code above it writes as to any stream and learns of a cut as it would from a real one.
 
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -22,10 +22,11 @@ struct State {
     cut_after: Option<usize>,
     /// Nothing is written before this.
     stalled_until: Option<Instant>,
-    /// Every write waits this long first.
-    delay: Duration,
-    /// At most this many bytes go out in one write.
-    piece: Option<usize>,
+    /// Pongs are left out until then.
+    no_pongs_until: Option<Instant>,
+    /// Whether what is written are WebSocket frames, and how much of the one at hand is still to come.
+    frames: bool,
+    frame_left: usize,
     waker: Option<Waker>,
 }
 
@@ -40,14 +41,14 @@ impl Control {
         self.change(|state| state.stalled_until = Some(Instant::now() + span));
     }
 
-    /// From now on lets every write wait so long (zero ends it).
-    pub fn delay(&self, each: Duration) {
-        self.change(|state| state.delay = each);
+    /// For so long, pongs are not written.
+    pub fn drop_pongs(&self, span: Duration) {
+        self.change(|state| state.no_pongs_until = Some(Instant::now() + span));
     }
 
-    /// From now on writes at most so many bytes at a time.
-    pub fn fragment(&self, piece: Option<usize>) {
-        self.change(|state| state.piece = piece.map(|bytes| bytes.max(1)));
+    /// From now on, whole WebSocket frames are written.
+    pub fn frames_begin(&self) {
+        self.change(|state| (state.frames, state.frame_left) = (true, 0));
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -66,14 +67,55 @@ impl Control {
     }
 }
 
+/// What becomes of the bytes that are to be written next.
+enum Next {
+    /// At most this many are written.
+    Write(usize),
+    /// This many are left out, as if they had been written.
+    LeaveOut(usize),
+}
+
+impl State {
+    /// Follows the frames in what is written, and leaves pongs out while that is asked for.
+    fn next_frame(&mut self, buf: &[u8]) -> Next {
+        if !self.frames {
+            return Next::Write(buf.len());
+        }
+        if self.frame_left == 0 {
+            // The writer hands over whole frames; a head that is not whole would be a frame of one byte.
+            let length = frame_length(buf).unwrap_or(1);
+            let quiet = self.no_pongs_until.is_some_and(|until| Instant::now() < until);
+            const PONG: u8 = 0x8a;
+            if quiet && buf.first() == Some(&PONG) && length <= buf.len() {
+                return Next::LeaveOut(length);
+            }
+            self.frame_left = length;
+        }
+        Next::Write(buf.len().min(self.frame_left))
+    }
+}
+
+/// Bytes of the frame that begins here, head included. A server's frames are not masked.
+fn frame_length(buf: &[u8]) -> Option<usize> {
+    match buf.get(1)? & 0x7f {
+        126 => {
+            let digits = buf.get(2..4)?.try_into().ok()?;
+            Some(4 + usize::from(u16::from_be_bytes(digits)))
+        }
+        127 => {
+            let digits = buf.get(2..10)?.try_into().ok()?;
+            usize::try_from(u64::from_be_bytes(digits)).ok()?.checked_add(10)
+        }
+        short => Some(2 + usize::from(short)),
+    }
+}
+
 /// The stream.
 #[derive(Debug)]
 pub struct FaultyIo {
     stream: TcpStream,
     control: Control,
     sleep: Option<Pin<Box<Sleep>>>,
-    /// The delay of the write at hand has been waited for.
-    waited: bool,
     /// Whether it was reset.
     cut: bool,
 }
@@ -85,7 +127,6 @@ impl FaultyIo {
             stream,
             control,
             sleep: None,
-            waited: false,
             cut: false,
         }
     }
@@ -106,11 +147,6 @@ impl FaultyIo {
                 }
                 state.stalled_until = None;
             }
-            if !state.delay.is_zero() && !self.waited {
-                self.waited = true;
-                self.sleep = Some(Box::pin(tokio::time::sleep(state.delay)));
-                continue;
-            }
             return match state.cut_after {
                 Some(0) => {
                     self.cut = true;
@@ -118,15 +154,11 @@ impl FaultyIo {
                     let _ = self.stream.set_zero_linger();
                     Poll::Ready(Err(std::io::ErrorKind::ConnectionReset.into()))
                 }
-                left => Poll::Ready(Ok(wanted
-                    .min(left.unwrap_or(usize::MAX))
-                    .min(state.piece.unwrap_or(usize::MAX)))),
+                left => Poll::Ready(Ok(wanted.min(left.unwrap_or(usize::MAX)))),
             };
         }
     }
 }
-
-use std::future::Future as _;
 
 impl AsyncRead for FaultyIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
@@ -141,9 +173,14 @@ impl AsyncWrite for FaultyIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         let this = &mut *self;
         let most = std::task::ready!(this.poll_allowance(cx, buf.len()))?;
+        let most = match this.control.lock().next_frame(buf) {
+            Next::LeaveOut(bytes) => return Poll::Ready(Ok(bytes)),
+            Next::Write(bytes) => most.min(bytes),
+        };
         let written = std::task::ready!(Pin::new(&mut this.stream).poll_write(cx, &buf[..most]))?;
-        this.waited = false;
-        if let Some(left) = &mut this.control.lock().cut_after {
+        let mut state = this.control.lock();
+        state.frame_left = state.frame_left.saturating_sub(written);
+        if let Some(left) = &mut state.cut_after {
             *left -= written;
         }
         Poll::Ready(Ok(written))

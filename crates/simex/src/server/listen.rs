@@ -17,11 +17,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 
-use super::http::{Call, Reply};
+use super::http::{Call, Reply, member};
 use super::hub::Hub;
 use super::io::{Control, FaultyIo};
-use super::socket::Socket;
+use super::socket::{Place, Socket};
+use super::spoil::spoil;
 use crate::exchange::Venue;
+use crate::faults::{FaultKind, Stage, Surface, Target};
+use crate::sign::text::Plus;
 use crate::{binance, upbit};
 
 /// Largest body of a request.
@@ -69,6 +72,12 @@ async fn connection(
 ) {
     // Only a hint: frames are late by some milliseconds without it.
     let _ = stream.set_nodelay(true);
+    let refused = strike(&hub, Stage::Accept, venue, Surface::Stream, "", None);
+    if refused.contains(&FaultKind::Refuse) {
+        // Dropped with a RST; an error means that the client was faster.
+        let _ = stream.set_zero_linger();
+        return;
+    }
     let control = Control::default();
     let io = TokioIo::new(FaultyIo::new(stream, control.clone()));
     let (sockets, mut upgraded) = tokio::sync::mpsc::channel(1);
@@ -87,12 +96,12 @@ async fn connection(
         _ = serving => {}
     }
     drop(sockets);
-    let Some((upgrade, role)) = upgraded.recv().await else {
+    let Some((upgrade, role, place)) = upgraded.recv().await else {
         return;
     };
     let Ok(upgraded) = upgrade.await else { return };
-    let joined = hub.join(venue);
-    let socket = Socket::new(upgraded, Arc::clone(&hub), joined, control, stopped).await;
+    let joined = hub.join(&place);
+    let socket = Socket::new(upgraded, Arc::clone(&hub), joined, place, control, stopped).await;
     match role {
         Role::Upbit(plan) => upbit::stream::run(socket, &hub, plan).await,
         Role::Binance(plan) => binance::stream::run(socket, &hub, plan).await,
@@ -100,7 +109,7 @@ async fn connection(
     }
 }
 
-type Upgrades = tokio::sync::mpsc::Sender<(hyper::upgrade::OnUpgrade, Role)>;
+type Upgrades = tokio::sync::mpsc::Sender<(hyper::upgrade::OnUpgrade, Role, Place)>;
 
 async fn handle(
     mut request: Request<Incoming>,
@@ -123,6 +132,16 @@ async fn handle(
         peer: peer.ip().to_string(),
     };
     if let Some(on_upgrade) = on_upgrade {
+        let place = place(venue, &call.path);
+        for kind in strike(hub, Stage::Handshake, venue, place.surface, &call.path, None) {
+            match kind {
+                FaultKind::HandshakeDrop => control.cut_after(0),
+                FaultKind::HandshakeStatus { status, retry_after_s } => {
+                    return refusal(venue, status, retry_after_s).into_http(false);
+                }
+                _ => {}
+            }
+        }
         let plan = match venue {
             Venue::Upbit => upbit::stream::plan(hub, &call).map(Role::Upbit),
             _ if call.path.trim_end_matches('/') == "/ws-api/v3" => binance::ws_api::plan(hub, &call).map(Role::Api),
@@ -133,7 +152,7 @@ async fn handle(
             Err(reply) => return reply.into_http(false),
         };
         return match create_response_with_body(&Request::from_parts(parts, ()), Full::default) {
-            Ok(response) if sockets.try_send((on_upgrade, role)).is_ok() => response,
+            Ok(response) if sockets.try_send((on_upgrade, role, place)).is_ok() => response,
             _ => Reply::new(400, "").into_http(false),
         };
     }
@@ -141,13 +160,100 @@ async fn handle(
         Ok(collected) => call.body = collected.to_bytes(),
         Err(_) => return Reply::new(413, "").into_http(false),
     }
-    let _ = control;
-    let reply = match venue {
-        Venue::Upbit => upbit::rest::answer(hub, &call),
-        Venue::Binance => binance::rest::answer(hub, &call),
-        Venue::BinanceUsdm => binance::usdm::answer(hub, &call),
+    answer(hub, venue, &call, control, gzip).await
+}
+
+/// Answers a request, with the faults that strike it.
+async fn answer(hub: &Hub, venue: Venue, call: &Call, control: &Control, gzip: bool) -> Response<Full<Bytes>> {
+    let query = call.query_members(Plus::IsItself).unwrap_or_default();
+    let symbol = ["symbol", "market", "markets"]
+        .iter()
+        .find_map(|name| member(&query, name));
+    let strike = |stage| strike(hub, stage, venue, Surface::Rest, &call.path, symbol);
+    let carry_out = |stale: bool| {
+        hub.lock().stale = stale;
+        let reply = match venue {
+            Venue::Upbit => upbit::rest::answer(hub, call),
+            Venue::Binance => binance::rest::answer(hub, call),
+            Venue::BinanceUsdm => binance::usdm::answer(hub, call),
+        };
+        let mut inner = hub.lock();
+        inner.stale = false;
+        // Whose it was is known to the handler only; orders and refusals have lines of their own.
+        inner
+            .exchange
+            .note_request(venue, None, call.method.as_str(), &call.path, reply.status);
+        reply
     };
-    reply.into_http(gzip)
+    let (mut stale, mut wait, mut instead) = (false, Duration::ZERO, None);
+    for kind in strike(Stage::Request) {
+        match kind {
+            FaultKind::StaleSnapshot { .. } => stale = true,
+            FaultKind::Slow { ms } => wait = Duration::from_millis(ms),
+            FaultKind::Status { applied, .. } | FaultKind::Lost { applied } => instead = Some((kind, applied)),
+            _ => {}
+        }
+    }
+    let mut reply = match instead {
+        None => carry_out(stale),
+        Some((kind, applied)) => {
+            if applied {
+                carry_out(stale);
+            }
+            match kind {
+                FaultKind::Status {
+                    status, retry_after_s, ..
+                } => refusal(venue, status, retry_after_s),
+                _ => {
+                    control.cut_after(0);
+                    Reply::new(500, "")
+                }
+            }
+        }
+    };
+    tokio::time::sleep(wait).await;
+    let kinds = strike(Stage::Frame);
+    if kinds.is_empty() {
+        return reply.into_http(gzip);
+    }
+    let body = std::mem::take(&mut reply.body);
+    // A body has nothing to be sent before or after: what is left of it is sent, whatever it is.
+    let bytes = spoil(&kinds, &body).now.pop().unwrap_or_default();
+    let mut response = reply.into_http(false);
+    *response.body_mut() = Full::new(Bytes::from(bytes));
+    response
+}
+
+fn strike(hub: &Hub, stage: Stage, venue: Venue, surface: Surface, path: &str, symbol: Option<&str>) -> Vec<FaultKind> {
+    let target = Target {
+        venue,
+        surface,
+        path,
+        symbol,
+    };
+    hub.lock().exchange.strike(stage, &target)
+}
+
+/// What a socket at this path is.
+fn place(venue: Venue, path: &str) -> Place {
+    let private = path.starts_with("/ws-api/") || path.starts_with("/websocket/v1/private");
+    Place {
+        venue,
+        surface: if private { Surface::Private } else { Surface::Stream },
+        path: path.to_owned(),
+    }
+}
+
+/// An answer of this status in a venue's words.
+fn refusal(venue: Venue, status: u16, retry_after_s: Option<u64>) -> Reply {
+    let reply = match venue {
+        Venue::Upbit => upbit::error::refusal(status),
+        Venue::Binance | Venue::BinanceUsdm => binance::error::Error::refusal(status).into(),
+    };
+    match retry_after_s {
+        Some(seconds) => reply.with("retry-after", seconds),
+        None => reply,
+    }
 }
 
 /// Whether a header names this among other things.

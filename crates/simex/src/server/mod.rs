@@ -12,6 +12,7 @@ pub mod limits;
 mod listen;
 pub mod settings;
 pub mod socket;
+mod spoil;
 pub mod stats;
 pub mod text;
 
@@ -73,6 +74,8 @@ impl Server {
     pub async fn serve(exchange: Exchange, settings: Settings, clock: Clock) -> Result<Server, ServerError> {
         let ports = [settings.upbit_port, settings.binance_port, settings.usdm_port];
         let hub = Arc::new(Hub::new(exchange, settings, clock));
+        // Whoever connects first finds faults that begin at once under way.
+        hub.advance()?;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         let mut addresses = Vec::with_capacity(ports.len());

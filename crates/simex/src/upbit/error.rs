@@ -47,6 +47,15 @@ pub fn refused(refusal: Refusal) -> Reply {
     named(401, &refusal.to_string(), message)
 }
 
+/// A refusal that a fault asks for.
+pub fn refusal(status: u16) -> Reply {
+    match status {
+        418 | 429 => named(status, "too_many_requests", "Too many API requests."),
+        403 => named(403, "out_of_scope", "Access is forbidden."),
+        _ => named(status, "server_error", "Something went wrong at the server."),
+    }
+}
+
 /// The error object of a socket.
 pub fn on_socket(name: &str, message: &str) -> String {
     format!(

@@ -1,6 +1,6 @@
 //! Upbit's dialect: REST under `/v1`, WebSocket under `/websocket/v1`.
 
-mod error;
+pub mod error;
 pub mod order;
 pub mod private;
 pub mod rest;

@@ -16,6 +16,7 @@ use super::error::{self, on_socket};
 use super::order::{News, my_asset, my_order, state};
 use super::wire::{Format, StreamType, orderbook_stream, ticker_stream, trade_stream};
 use crate::exchange::{AccountEvent, AccountEventKind, OrderState, Symbol, Venue};
+use crate::faults::{FaultKind, Stage};
 use crate::server::http::{Call, Reply};
 use crate::server::hub::{Hub, Inner, Note, Topic};
 use crate::server::limits::{Limit, Verdict};
@@ -232,9 +233,10 @@ fn wish(kind: Kind, part: &serde_json::Map<String, Value>, plan: Plan) -> Result
 }
 
 /// Sets a socket's subscriptions at the hub and gives the snapshots that go with them, both at one instant.
-fn subscribe(inner: &mut Inner, id: u64, wishes: &mut Wishes, plan: Plan) -> Vec<String> {
+fn subscribe(inner: &mut Inner, socket: &Socket, wishes: &mut Wishes, plan: Plan) -> Vec<(Option<Symbol>, String)> {
     let mut wants = BTreeSet::new();
     let mut first = Vec::new();
+    let place = &socket.place;
     for wish in &mut wishes.list {
         let step = wish.step;
         // A code that is not listed, in lower case, or a step that is not offered: silence, not an error.
@@ -243,6 +245,13 @@ fn subscribe(inner: &mut Inner, id: u64, wishes: &mut Wishes, plan: Plan) -> Vec
                 .exchange
                 .market(Venue::Upbit, symbol)
                 .is_some_and(|info| wish.kind != Kind::Orderbook || super::rest::levels(inner, info).contains(&step))
+        });
+        wish.markets.retain(|(symbol, _)| {
+            let kinds = inner.exchange.strike(Stage::Subscribe, &place.target(Some(symbol)));
+            if kinds.contains(&FaultKind::ErrorInstead) {
+                first.push((None, on_socket("INVALID_PARAM", "The request is not valid.")));
+            }
+            kinds.is_empty()
         });
         for (symbol, units) in &wish.markets {
             if wish.realtime {
@@ -254,13 +263,14 @@ fn subscribe(inner: &mut Inner, id: u64, wishes: &mut Wishes, plan: Plan) -> Vec
                 wants.insert((symbol.clone(), topic));
             }
             if wish.snapshot {
-                first.extend(snapshot(inner, wish, symbol, *units, wishes.format));
+                let frame = snapshot(inner, wish, symbol, *units, wishes.format);
+                first.extend(frame.map(|frame| (Some(symbol.clone()), frame)));
             }
         }
     }
-    inner.set_wants(id, wants);
+    inner.set_wants(socket.id(), wants);
     if let Plan::Private(account) = plan {
-        inner.set_accounts(id, BTreeSet::from([account]));
+        inner.set_accounts(socket.id(), BTreeSet::from([account]));
     }
     first
 }
@@ -333,7 +343,7 @@ fn frames(wishes: &Wishes, note: &Note, now: TimestampNs) -> Vec<String> {
             trades.chain(tickers).collect()
         }
         Note::Account(event) => account_frames(wishes, event, now),
-        Note::Diff { .. } | Note::Mark { .. } => Vec::new(),
+        Note::Diff { .. } | Note::Mark { .. } | Note::Fault(_) => Vec::new(),
     }
 }
 
@@ -386,11 +396,6 @@ fn listed(wishes: &Wishes, ticket: &str) -> String {
     )
 }
 
-/// Frames of the server are binary, whatever the client sends.
-fn binary(text: String) -> Message {
-    Message::Binary(text.into_bytes().into())
-}
-
 /// Serves a socket until its end.
 pub async fn run(mut socket: Socket, hub: &Hub, plan: Plan) {
     let idle = Duration::from_millis(hub.settings.upbit_idle_ms);
@@ -405,13 +410,21 @@ pub async fn run(mut socket: Socket, hub: &Hub, plan: Plan) {
             Event::Over => return,
             Event::Timer if status_at.is_some_and(|at| Instant::now() >= at) => {
                 status_at = Some(Instant::now() + status_every);
-                send(&mut socket, vec![r#"{"status":"UP"}"#.to_owned()]).await
+                answer(&mut socket, r#"{"status":"UP"}"#.to_owned()).await
             }
             Event::Timer if Instant::now() >= traffic + idle => {
                 return socket.close(CloseCode::Normal, "idle").await;
             }
             Event::Timer => continue,
-            Event::Note(note) => send(&mut socket, frames(&wishes, &note, hub.now())).await,
+            Event::Note(note) => {
+                let symbol = note.symbol();
+                let frames = frames(&wishes, &note, hub.now());
+                send(
+                    &mut socket,
+                    frames.into_iter().map(|frame| (symbol.clone(), frame)).collect(),
+                )
+                .await
+            }
             Event::Message(message) => {
                 traffic = Instant::now();
                 let text = match message {
@@ -425,15 +438,15 @@ pub async fn run(mut socket: Socket, hub: &Hub, plan: Plan) {
                 match parse(&text, plan) {
                     Ok(Request::Ping) => {
                         status_at = Some(Instant::now() + status_every);
-                        send(&mut socket, vec![r#"{"status":"UP"}"#.to_owned()]).await
+                        answer(&mut socket, r#"{"status":"UP"}"#.to_owned()).await
                     }
-                    Ok(Request::List(ticket)) => send(&mut socket, vec![listed(&wishes, &ticket)]).await,
+                    Ok(Request::List(ticket)) => answer(&mut socket, listed(&wishes, &ticket)).await,
                     Ok(Request::Subscribe(new)) => {
                         wishes = new;
-                        let first = subscribe(&mut hub.lock(), socket.id(), &mut wishes, plan);
+                        let first = subscribe(&mut hub.lock(), &socket, &mut wishes, plan);
                         send(&mut socket, first).await
                     }
-                    Err(error) => send(&mut socket, vec![error]).await,
+                    Err(error) => answer(&mut socket, error).await,
                 }
             }
         };
@@ -454,11 +467,18 @@ fn overrun(hub: &Hub, caller: &str) -> bool {
         })
 }
 
-/// Sends frames; whether there were any.
-async fn send(socket: &mut Socket, frames: Vec<String>) -> Result<bool, Gone> {
+/// Sends data frames, each of a market where it is of one; whether there were any. They are binary, whatever the client
+/// sends.
+async fn send(socket: &mut Socket, frames: Vec<(Option<Symbol>, String)>) -> Result<bool, Gone> {
     let some = !frames.is_empty();
-    for frame in frames {
-        socket.send(binary(frame)).await?;
+    for (symbol, frame) in frames {
+        socket.data(symbol.as_deref(), frame, true).await?;
     }
     Ok(some)
+}
+
+/// Sends an answer, which is no data.
+async fn answer(socket: &mut Socket, text: String) -> Result<bool, Gone> {
+    socket.send(Message::Binary(text.into_bytes().into())).await?;
+    Ok(true)
 }

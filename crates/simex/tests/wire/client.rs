@@ -1,10 +1,13 @@
 //! A server for a test, and the smallest clients that can talk to it. They share nothing with the adapters.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbook_simex::Server;
 use crossbook_simex::config::{Config, Markets};
-use crossbook_simex::exchange::Venue;
+use crossbook_simex::exchange::{Exchange, Parts, Venue};
+use crossbook_simex::faults::Script;
+use crossbook_simex::server::clock::Clock;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::Value;
 use tokio::net::TcpStream;
@@ -118,4 +121,102 @@ impl Ws {
             }
         }
     }
+}
+
+/// A server with a fault script.
+pub async fn start_faulty(script: &str, change: impl FnOnce(&mut Config)) -> Server {
+    let mut config = config();
+    change(&mut config);
+    let clock = Clock::start();
+    let parts = Parts {
+        source: None,
+        script: Some(Script::parse(script).unwrap()),
+    };
+    let exchange = Exchange::with(&config, clock.now(), parts).unwrap();
+    Server::serve(exchange, config.server.clone(), clock).await.unwrap()
+}
+
+/// A nonce that no other request has.
+pub fn nonce() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("nonce-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// An `Authorization` header as an Upbit client makes it.
+pub fn bearer(query: &str, secret: &str, alg: &str) -> String {
+    use base64::Engine as _;
+    use ring::{digest, hmac};
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let hash = digest::digest(&digest::SHA512, query.as_bytes());
+    let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = match query {
+        "" => String::new(),
+        _ => format!(r#","query_hash":"{hash}","query_hash_alg":"SHA512""#),
+    };
+    let claims = format!(r#"{{"access_key":"upbit-key","nonce":"{}"{hash}}}"#, nonce());
+    let head = encode(format!(r#"{{"alg":"{alg}","typ":"JWT"}}"#).as_bytes());
+    let signed = format!("{head}.{}", encode(claims.as_bytes()));
+    let algorithm = if alg == "HS512" {
+        hmac::HMAC_SHA512
+    } else {
+        hmac::HMAC_SHA256
+    };
+    let signature = hmac::sign(&hmac::Key::new(algorithm, secret.as_bytes()), signed.as_bytes());
+    format!("Bearer {signed}.{}", encode(signature.as_ref()))
+}
+
+/// A signed request of the built-in Upbit account.
+pub async fn upbit(server: &Server, method: &str, path: &str, query: &str) -> Got {
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    let mut url = format!("{}{path}", server.rest_url(Venue::Upbit));
+    let post = method == reqwest::Method::POST;
+    if !post && !query.is_empty() {
+        url = format!("{url}?{query}");
+    }
+    let mut request = reqwest::Client::new()
+        .request(method, url)
+        .header("authorization", bearer(query, "upbit-secret", "HS512"));
+    if post {
+        let members: Vec<String> = query
+            .split('&')
+            .map(|part| {
+                let (key, value) = part.split_once('=').unwrap();
+                format!(r#""{key}":"{value}""#)
+            })
+            .collect();
+        request = request
+            .header("content-type", "application/json")
+            .body(format!("{{{}}}", members.join(",")));
+    }
+    send(request).await
+}
+
+/// Lower-case hex of an HMAC-SHA256.
+pub fn hmac_hex(secret: &str, payload: &str) -> String {
+    use ring::hmac;
+    let tag = hmac::sign(
+        &hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()),
+        payload.as_bytes(),
+    );
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The server's time in milliseconds.
+pub fn now_ms(server: &Server) -> i64 {
+    server.hub().now().0 / 1_000_000
+}
+
+/// A signed request of the built-in Binance account, all in the query.
+pub async fn binance(server: &Server, method: &str, path: &str, query: &str) -> Got {
+    let text = format!("{query}&timestamp={}", now_ms(server));
+    let text = text.trim_start_matches('&');
+    let signature = hmac_hex("binance-secret", text);
+    let url = format!("{}{path}?{text}&signature={signature}", server.rest_url(Venue::Binance));
+    let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
+    send(
+        reqwest::Client::new()
+            .request(method, url)
+            .header("X-MBX-APIKEY", "binance-key"),
+    )
+    .await
 }

@@ -4,13 +4,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
-use crossbook_simex::config::Config;
+use crossbook_engine::units::TimestampNs;
+use crossbook_simex::config::{Config, market_list};
 use crossbook_simex::exchange::{Exchange, Parts, Venue};
 use crossbook_simex::faults::Script;
+use crossbook_simex::market::Source;
+use crossbook_simex::market::recorded::Recording;
 use crossbook_simex::server::clock::Clock;
 use crossbook_simex::server::{Server, ServerError};
 
 use super::{Common, Fault, Outcome, interrupt, say};
+use crate::dataset::market::as_market;
+use crate::dataset::reader::{Dataset, ReadOptions};
 
 /// Arguments of `crossbook simex`.
 #[derive(Debug, clap::Args)]
@@ -21,7 +26,8 @@ its truth log are described in docs/simex.md.
 Examples:
   crossbook simex
   crossbook simex --upbit-port 8101 --binance-port 8201 --usdm-port 8202
-  crossbook simex my-exchange.toml --seed 7 --faults my-faults.toml --truth truth.jsonl.zst --duration 10m
+  crossbook simex config/simex/simex.toml --seed 7 --faults config/simex/faults.toml --truth truth.jsonl.zst --duration 10m
+  crossbook simex --dataset datasets/demo-upbit-krw-btc datasets/demo-binance-btcusdt --speed 2
 
 Point `crossbook record` at it with these lines in the venue files (the ports are printed at the start):
   rest_url = \"http://127.0.0.1:8101\"
@@ -50,9 +56,14 @@ pub struct Args {
     /// Write the truth log to this file, which must not exist; compressed when the name ends in `.zst`.
     #[arg(long, value_name = "FILE")]
     truth: Option<PathBuf>,
-    /// How much busier than configured the synthetic market is.
+    /// How much faster recorded datasets happen than they did, or how much busier the synthetic market is.
     #[arg(long, value_name = "FACTOR")]
     speed: Option<f64>,
+    /// Let recorded datasets happen again in place of the synthetic market.
+    ///
+    /// By folder, or by name under the data root; may be repeated. Markets without a dataset are not listed.
+    #[arg(long, num_args = 1.., value_name = "DIR")]
+    dataset: Vec<String>,
     /// End after this long (`90s`, `10m`, `2h`); without it, at Ctrl-C.
     #[arg(long, value_parser = parse_span, value_name = "SPAN")]
     duration: Option<Duration>,
@@ -83,11 +94,36 @@ fn configure(args: &Args) -> anyhow::Result<Config> {
     if let Some(path) = &args.truth {
         config.truth.path = Some(path.clone());
     }
-    if let Some(speed) = args.speed {
-        config.rates.factor *= speed;
+    match args.speed {
+        Some(speed) if args.dataset.is_empty() => config.rates.factor *= speed,
+        Some(speed) => config.rates.speed = speed,
+        None => {}
     }
     config.check()?;
     Ok(config)
+}
+
+/// The datasets that were asked for as the market, which is then what the configuration lists.
+fn recording(
+    common: &Common,
+    args: &Args,
+    config: &mut Config,
+    start: TimestampNs,
+) -> anyhow::Result<Option<Box<dyn Source>>> {
+    if args.dataset.is_empty() {
+        return Ok(None);
+    }
+    let open = |name: &String| Dataset::resolve(name, common.data_root.as_deref());
+    let datasets = args.dataset.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let (markets, messages) = as_market(&datasets, ReadOptions::default())?;
+    config.markets = markets;
+    let list = market_list(config)?;
+    Ok(Some(Box::new(Recording::new(
+        messages,
+        &list,
+        start,
+        config.rates.speed,
+    ))))
 }
 
 /// Serves until the time is over or Ctrl-C is pressed.
@@ -95,7 +131,7 @@ fn configure(args: &Args) -> anyhow::Result<Config> {
 /// # Errors
 /// Bad input, with file and key; [`Fault`] when a port is taken.
 pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
-    let config = configure(&args)?;
+    let mut config = configure(&args)?;
     let script = args.faults.as_deref().map(Script::load).transpose()?;
     let clock = Clock::start();
     let parts = Parts { source: None, script };

@@ -10,10 +10,11 @@ use crossbook_engine::units::{Amount, SCALE};
 use super::{Balance, Currency, Venue};
 use crate::config::AccountConfig;
 
+/// Wider than an amount: what a client gathers over a long run must not stop the exchange.
 #[derive(Debug, Clone, Copy, Default)]
 struct Purse {
-    free: i64,
-    locked: i64,
+    free: i128,
+    locked: i128,
     /// Mean price of what was bought, 1e-8 of quote.
     avg_buy_price: i64,
 }
@@ -44,7 +45,7 @@ impl Accounts {
                     .iter()
                     .map(|(currency, amount)| {
                         let purse = Purse {
-                            free: amount.raw(),
+                            free: i128::from(amount.raw()),
                             ..Purse::default()
                         };
                         (Currency::from(currency.as_str()), purse)
@@ -86,37 +87,37 @@ impl Accounts {
         let account = self.list.get(account as usize);
         account
             .and_then(|account| account.purses.get(currency))
-            .map_or(0, |purse| purse.free)
+            .map_or(0, |purse| i64::try_from(purse.free).unwrap_or(i64::MAX))
     }
 
     /// From free to locked; back when negative.
     pub fn lock(&mut self, account: u32, currency: &Currency, amount: i64) {
         self.with(account, currency, |purse| {
-            purse.free -= amount;
-            purse.locked += amount;
+            purse.free -= i128::from(amount);
+            purse.locked += i128::from(amount);
         });
     }
 
     /// Out of what is locked.
     pub fn spend(&mut self, account: u32, currency: &Currency, amount: i64) {
-        self.with(account, currency, |purse| purse.locked -= amount);
+        self.with(account, currency, |purse| purse.locked -= i128::from(amount));
     }
 
     /// Out of what is free.
     pub fn pay(&mut self, account: u32, currency: &Currency, amount: i64) {
-        self.with(account, currency, |purse| purse.free -= amount);
+        self.with(account, currency, |purse| purse.free -= i128::from(amount));
     }
 
     /// Into what is free.
     pub fn receive(&mut self, account: u32, currency: &Currency, amount: i64) {
-        self.with(account, currency, |purse| purse.free += amount);
+        self.with(account, currency, |purse| purse.free += i128::from(amount));
     }
 
     /// Base that was bought for `funds`: into what is free, and into the mean price.
     pub fn bought(&mut self, account: u32, currency: &Currency, amount: i64, funds: i64) {
         self.with(account, currency, |purse| {
-            let before = i128::from(purse.free) + i128::from(purse.locked);
-            purse.free += amount;
+            let before = purse.free + purse.locked;
+            purse.free += i128::from(amount);
             let after = before + i128::from(amount);
             if after > 0 {
                 let worth = i128::from(purse.avg_buy_price) * before + i128::from(funds) * i128::from(SCALE);
@@ -165,7 +166,7 @@ impl Accounts {
         let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
         for account in self.list.iter().filter(|account| account.config.venue == venue) {
             for (currency, purse) in &account.purses {
-                *sums.entry(currency.clone()).or_default() += i128::from(purse.free) + i128::from(purse.locked);
+                *sums.entry(currency.clone()).or_default() += purse.free + purse.locked;
             }
         }
         for ((at, currency), amount) in self.house.iter().chain(&self.fees) {
@@ -178,11 +179,12 @@ impl Accounts {
 }
 
 fn balance(currency: &Currency, purse: &Purse) -> Balance {
-    let amount = |raw| Amount::from_raw(raw).unwrap_or(Amount::ZERO);
+    // More than an amount can say is shown as the most it can.
+    let amount = |wide: i128| Amount::from_wide(wide.min(i128::from(i64::MAX))).unwrap_or(Amount::ZERO);
     Balance {
         currency: currency.clone(),
         free: amount(purse.free),
         locked: amount(purse.locked),
-        avg_buy_price: amount(purse.avg_buy_price),
+        avg_buy_price: amount(i128::from(purse.avg_buy_price)),
     }
 }

@@ -28,7 +28,9 @@ impl Exchange {
         let Some(order) = self.orders.all.get(&id) else { return };
         let (market, side, tif) = (order.market, order.view.order.side, order.view.order.tif);
         let limited = matches!(order.view.order.kind, OrderKind::Limit { .. });
-        let hang_after = self.markets[market].hang.map(|percent| {
+        // What only rests has nothing to hang in the middle of.
+        let hang = self.markets[market].hang.filter(|_| tif != TimeInForce::PostOnly);
+        let hang_after = hang.map(|percent| {
             let qty = i128::from(order.left.raw()) * i128::from(percent) / 100;
             let qty = Qty::from_raw(i64::try_from(qty).unwrap_or(0)).unwrap_or(Qty::ZERO);
             let kept = order.left.saturating_sub(qty.floor_to(self.infos[market].lot));
@@ -42,14 +44,11 @@ impl Exchange {
         if tif != TimeInForce::PostOnly {
             self.take(id, hang_after.unwrap_or((Qty::ZERO, 0)), out);
         }
-        let Some(order) = self.orders.all.get_mut(&id) else {
-            return;
-        };
+        let Some(order) = self.orders.all.get(&id) else { return };
         if order.view.state != OrderState::Open {
             return;
         }
         if hang_after.is_some() {
-            order.hung = true;
             self.markets[market].hung.push(id);
         } else if limited && matches!(tif, TimeInForce::Gtc | TimeInForce::PostOnly) {
             self.rest(id, market, side);
@@ -61,13 +60,12 @@ impl Exchange {
     /// Orders that a fault held are matched again, or end if they were not to rest.
     pub(super) fn release(&mut self, market: usize, out: &mut Vec<Notice>) {
         for id in std::mem::take(&mut self.markets[market].hung) {
-            let Some(order) = self.orders.all.get_mut(&id) else {
+            let Some(order) = self.orders.all.get(&id) else {
                 continue;
             };
             if order.view.state != OrderState::Open {
                 continue;
             }
-            order.hung = false;
             if order.limit().is_some() {
                 self.work(id, out);
             } else {

@@ -25,8 +25,6 @@ pub(super) struct Order {
     pub left: Qty,
     /// Quote still to be spent by a buy by funds.
     pub funds_left: i64,
-    /// A fault keeps it from being matched.
-    pub hung: bool,
 }
 
 impl Order {
@@ -269,7 +267,6 @@ impl Exchange {
             market: checked.market,
             left: checked.left,
             funds_left: checked.funds_left,
-            hung: false,
         };
         self.orders.all.insert(id, order);
         self.orders.open.entry(account).or_default().insert(id);

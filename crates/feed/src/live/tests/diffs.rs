@@ -405,3 +405,27 @@ fn partial_books_go_by_the_id_of_their_newest_change() {
     run.at(30_003).tick();
     assert_eq!(run.health(market), Some(Cause::Stale));
 }
+
+#[test]
+fn funding_is_an_event_once_when_it_falls_due() {
+    let config = venue("name = 'binance-usdm'\nprotocol = 'binance-usdm'\nstreams = ['book', 'mark-price']");
+    let mut run = Run::new(&[(config, vec!["BTCUSDT".to_owned()])]);
+    let mark = |ms: i64, rate: &str, next: i64| {
+        format!(
+            r#"{{"stream":"btcusdt@markPrice@1s","data":{{"e":"markPriceUpdate","E":{},"s":"BTCUSDT","p":"100.5","i":"100.4","P":"100.3","r":"{rate}","T":{}}}}}"#,
+            WALL_MS + ms,
+            WALL_MS + next
+        )
+    };
+    for (ms, rate, next) in [
+        (1_000, "0.00010000", 8_000),
+        (7_000, "0.00020000", 8_000),
+        (8_000, "-0.00030000", 16_000),
+        (9_000, "-0.00030000", 16_000),
+        (16_500, "0.00040000", 24_000),
+    ] {
+        run.at(ms + 5).frame(VenueIx(0), 1, &mark(ms, rate, next));
+    }
+    let told: Vec<&str> = run.events.iter().map(|seen| seen.kind.as_str()).collect();
+    assert_eq!(told, ["funding 20000 100.50000000", "funding -30000 100.50000000"]);
+}

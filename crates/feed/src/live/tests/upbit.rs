@@ -163,3 +163,86 @@ fn f24_a_market_that_does_not_trade_prices_nothing_whatever_comes() {
     assert_eq!(run.health(KRW_BTC), Some(Cause::Halted), "delisted");
     assert_eq!(run.health(BTCUSDT), Some(Cause::Starting));
 }
+
+#[test]
+fn f18_a_crossed_whole_book_is_asked_for_after_its_limit_and_answers_that_are_older_change_nothing() {
+    let mut run = live_upbit();
+    run.at(1_000).frame(UPBIT, 1, &upbit_book(995, &[(100, 1, 100, 1)]));
+    assert_eq!(
+        (run.health(KRW_BTC), run.top(KRW_BTC)),
+        (Some(Cause::Crossed), None),
+        "locked"
+    );
+    run.at(1_999).tick();
+    assert_eq!(run.fetches(), 0);
+    run.at(2_000).tick();
+    assert_eq!(run.fetches(), 1);
+    run.at(2_010)
+        .answer(UPBIT, "KRW-BTC", 200, &upbit_answer(900, &[(103, 1, 100, 1)]));
+    assert_eq!(run.health(KRW_BTC), Some(Cause::Crossed));
+    run.at(2_260).tick();
+    assert_eq!(run.fetches(), 2, "once more, after the first wait");
+    run.at(2_270)
+        .answer(UPBIT, "KRW-BTC", 200, &upbit_answer(2_265, &[(103, 1, 100, 1)]));
+    assert_eq!(run.top(KRW_BTC), Some((100, 103)));
+    run.at(2_280)
+        .answer(UPBIT, "KRW-BTC", 200, &upbit_answer(2_275, &[(109, 1, 100, 1)]));
+    assert_eq!(run.ignored(UPBIT, "answer that is not needed"), 1);
+    run.at(60_000).tick();
+    assert_eq!(run.fetches(), 2);
+}
+
+#[test]
+fn f02_silence_is_stale_at_the_configured_age_and_a_connection_without_anything_new_is_replaced() {
+    let mut run = live_upbit();
+    run.at(3_600_000).tick();
+    assert_eq!(run.health(KRW_BTC), Some(Cause::Stale));
+    let stale: Vec<i64> = run
+        .events
+        .iter()
+        .filter(|seen| seen.kind == "stale")
+        .map(|seen| seen.stamp.mono_ns)
+        .collect();
+    assert_eq!(stale, [30_010_000_000]);
+    let again: Vec<&Command> = run
+        .commands
+        .iter()
+        .filter(|command| matches!(command, Command::Reconnect { .. }))
+        .collect();
+    assert!(
+        matches!(again[..], [Command::Reconnect { conn: ConnId(1), .. }]),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn c1_f22_every_frame_is_counted_by_what_became_of_it_and_what_cannot_be_read_is_kept() {
+    let mut run = live_upbit();
+    let missing = r#"{"type":"orderbook","code":"KRW-BTC","orderbook_units":[]}"#;
+    for text in [
+        r#"{"type":"candle.1s","code":"KRW-BTC","a_new_field":1}"#,
+        r#"{"status":"UP"}"#,
+        r#"{"error":{"name":"NO_CODES","message":"no codes"}}"#,
+        missing,
+        "",
+        &upbit_book(20, &[(101, 1, 100, 1)]).replace("KRW-BTC", "KRW-ETH"),
+        &upbit_book(20, &[(101, 1, 100, 1)]).replace(r#""level":0"#, r#""level":10000"#),
+        &upbit_book(20, &[(101, 1, 100, 1)]).replace(r#""level":0"#, r#""level":0,"a_new_field":[]"#),
+    ] {
+        run.frame(UPBIT, 1, text);
+    }
+    assert_eq!(run.quarantined, [missing.as_bytes(), b""]);
+    let account = run.pipeline.account(UPBIT).expect("a venue");
+    let ignored: Vec<(&str, u64)> = account.ignored().collect();
+    assert_eq!(
+        ignored,
+        [
+            ("book of rounded prices", 1),
+            ("candle.1s", 1),
+            ("other market", 1),
+            ("refusal", 1),
+            ("status", 1)
+        ]
+    );
+    assert_eq!((account.received, account.applied, account.quarantined), (9, 2, 2));
+}

@@ -159,6 +159,59 @@ fn two_runs_in_one_folder_are_one_dataset_with_a_gap_between() {
     assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
 }
 
+/// The twenty faults of a bad ten minutes within a few seconds, with timers to match: everything is accounted for, and the
+/// journal gives back the same account, gaps and books.
+#[test]
+fn c1_c2_a_recording_through_twenty_faults_balances() {
+    let script = std::fs::read_to_string(lab::repository().join("config/simex/faults.toml")).unwrap();
+    let script = script.replace("scale = 1.0", "scale = 0.01");
+    assert!(script.contains("scale = 0.01"));
+    let bench = Bench::with(Some(&script));
+    let timers = "first_data_ms = 800, idle_ms = 400, ping_ms = 150, pong_ms = 200, backoff_first_ms = 20, \
+                  backoff_most_ms = 200, stable_ms = 1000, overlap_ms = 50";
+    let mut args = vec!["--duration".to_owned(), "7s".to_owned(), "--json".to_owned()];
+    for venue in 0..2 {
+        for set in [
+            format!("venue.{venue}.timers={{ {timers} }}"),
+            format!("venue.{venue}.books={{ stale_after_ms = 500, crossed_after_ms = 100, retry_first_ms = 50 }}"),
+            format!(
+                "venue.{venue}.rest={{ fallback_after_ms = 300, poll_ms = 200, timeout_ms = 500, banned_ms = 500 }}"
+            ),
+        ] {
+            args.extend(["--set".to_owned(), set]);
+        }
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let told = bench.told(&args);
+    assert_eq!(told.code, Some(0), "{}{}", told.out, told.err);
+    let json = told.json();
+    let lost = json["links"].as_object().unwrap().iter();
+    let lost: u64 = lost
+        .filter(|(what, _)| what.starts_with("lost"))
+        .filter_map(|(_, count)| count.as_u64())
+        .sum();
+    let gaps = json["gaps"].as_array().unwrap();
+    assert!(lost > 0 && gaps.iter().any(|gap| gap["cause"] != "starting"), "{json}");
+    println!(
+        "links {}, {} gaps, ignored {}",
+        json["links"],
+        gaps.len(),
+        json["totals"]["ignored"]
+    );
+
+    let imported = import(bench.root(), "data");
+    assert_eq!(account(&imported), account(&json["totals"]));
+    assert_eq!(imported["recording"]["gaps"], json["gaps"]);
+    assert_eq!(imported["recording"]["totals"], json["totals"]);
+    for made in imported["datasets"].as_array().unwrap() {
+        let told = lab::told(bench.root(), &["dataset", "validate", made["dir"].as_str().unwrap()]);
+        // A book that the exchange crossed stands in the data as it came; nothing else may be wrong with them.
+        let findings = told.out.lines().filter(|line| line.starts_with("  "));
+        let others: Vec<&str> = findings.filter(|line| !line.starts_with("  crossed: ")).collect();
+        assert!(told.code == Some(0) || others.is_empty(), "{}{}", told.out, told.err);
+    }
+}
+
 /// A journal with a flipped bit: the conversion goes on, names the range, and says that the result is doubtful.
 #[test]
 fn f48_a_damaged_recording_is_converted_and_called_doubtful() {

@@ -28,6 +28,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
+        Bench::with(None)
+    }
+
+    /// With a fault script (TOML).
+    fn with(faults: Option<&str>) -> Bench {
+        let root = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -41,8 +47,12 @@ impl Bench {
         config.rates.binance_books_per_s = 30.0;
         config.rates.trades_per_s = 10.0;
         config.rates.binance_levels = 100;
+        if let Some(script) = faults {
+            let path = root.path().join("faults.toml");
+            std::fs::write(&path, script).unwrap();
+            config.faults = Some(path);
+        }
         let server = runtime.block_on(Server::start(&config)).unwrap();
-        let root = tempfile::tempdir().unwrap();
         let text = format!(
             "out = \"rec\"\nprogress_ms = 500\n\
              [[venue]]\nname = \"upbit\"\nprotocol = \"upbit\"\nrest_url = \"{}\"\nws_url = \"{}\"\n\

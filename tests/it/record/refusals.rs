@@ -1,6 +1,7 @@
 //! Bad input to `crossbook record`: told with file, line or key, and nothing left behind.
 
 use super::Bench;
+use crate::lab;
 
 #[test]
 fn f70_bad_input_is_told_and_leaves_nothing() {
@@ -58,4 +59,16 @@ fn f70_bad_input_is_told_and_leaves_nothing() {
     let told = bench.told(&[]);
     assert_eq!(told.code, Some(2));
     assert!(told.err.contains("record.toml"), "{}", told.err);
+}
+
+#[test]
+fn the_example_files_are_understood() {
+    let mut seen = 0;
+    for entry in std::fs::read_dir(lab::repository().join("config/record")).unwrap() {
+        let path = entry.unwrap().path();
+        let config = crossbook::config::record::load(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert!(config.venue.len() >= 2, "{}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 3);
 }

@@ -4,6 +4,7 @@ mod checks;
 mod lists;
 mod network;
 mod selection;
+mod simex;
 mod updates;
 
 use super::*;

@@ -19,6 +19,8 @@ use samples::Numbers;
 use serde::Deserialize;
 
 const FRAMES: usize = 64;
+/// Of each venue, in the mix.
+const MARKETS: usize = 30;
 
 fn frames(make: impl Fn(&mut Numbers) -> String) -> Vec<String> {
     let mut numbers = Numbers::new(7);
@@ -178,13 +180,14 @@ fn mix(c: &mut Criterion) {
     }
     let bytes: usize = frames.iter().map(|(_, frame)| frame.len()).sum();
     eprintln!("mix: {} frames, {} bytes a frame", frames.len(), bytes / frames.len());
-    let (mut scratch, mut books) = (Scratch::default(), [Book::default(), Book::default()]);
+    let (mut scratch, mut books) = (Scratch::default(), vec![Book::default(); 2 * MARKETS]);
     let mut group = c.benchmark_group("mix");
     group.throughput(Throughput::Elements(frames.len() as u64));
     group.bench_function("bytes_to_applied_book", |b| {
         b.iter(|| {
-            for (protocol, frame) in &frames {
-                let book = &mut books[usize::from(*protocol == Protocol::Upbit)];
+            for (index, (protocol, frame)) in frames.iter().enumerate() {
+                let first = if *protocol == Protocol::Upbit { 0 } else { MARKETS };
+                let book = &mut books[first + index % MARKETS];
                 wire::read(*protocol, black_box(frame.as_bytes()), &mut scratch, &mut |message| {
                     apply(book, &message)
                 })

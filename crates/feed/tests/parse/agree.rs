@@ -11,7 +11,7 @@ use super::samples::{self, Numbers};
 /// How many random cases each property sees; `CROSSBOOK_SEEDS` raises it.
 fn cases() -> u32 {
     let asked = std::env::var("CROSSBOOK_SEEDS").ok();
-    asked.map_or(1_500, |text| text.parse().expect("CROSSBOOK_SEEDS is a number"))
+    asked.map_or(10_000, |text| text.parse().expect("CROSSBOOK_SEEDS is a number"))
 }
 
 /// What is read of every kind, and how it is asked for.
@@ -286,6 +286,12 @@ proptest! {
         damaged(&mut bytes, &mut numbers);
         agree(protocol, request.as_ref(), &bytes)?;
     }
+
+}
+
+proptest! {
+    // Each case is nine reads of two inputs.
+    #![proptest_config(ProptestConfig::with_cases(cases().div_ceil(10)))]
 
     /// Any bytes through every reader.
     #[test]

@@ -134,7 +134,10 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
     let mut config = configure(&args)?;
     let script = args.faults.as_deref().map(Script::load).transpose()?;
     let clock = Clock::start();
-    let parts = Parts { source: None, script };
+    let parts = Parts {
+        source: recording(common, &args, &mut config, clock.now())?,
+        script,
+    };
     let exchange = Exchange::with(&config, clock.now(), parts)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

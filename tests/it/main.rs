@@ -1,5 +1,6 @@
 //! Tests that see crossbook from outside, in one binary: linking against polars once is dear enough.
 
+mod acceptance;
 mod by_hand;
 mod cli;
 mod dataset;

@@ -335,6 +335,35 @@ fn engine_is_pure() {
     findings.finish();
 }
 
+/// What makes events of inputs must do so again from a journal: no socket, no clock, no task in it.
+#[test]
+fn what_follows_an_input_is_a_function_of_the_inputs() {
+    let mut findings = Findings::new(&[]);
+    for folder in [
+        "crates/feed/src/wire/",
+        "crates/feed/src/book/",
+        "crates/feed/src/live/pipeline.rs",
+    ] {
+        for file in sources_under(folder) {
+            for (line, code) in production(&file.text()) {
+                for word in ["tokio", "Clock::", "Instant", "SystemTime", "std::fs", "std::net", "std::thread"] {
+                    if code.contains(word) {
+                        findings.add(&file.name, line, &code, word);
+                    }
+                }
+            }
+        }
+    }
+    findings.finish();
+}
+
+/// What both got wrong in the same way would go unseen.
+#[test]
+fn the_exchange_shares_no_code_with_the_adapters_that_are_tested_against_it() {
+    let manifest = fs::read_to_string(root().join("crates/simex/Cargo.toml")).expect("the manifest is readable");
+    assert!(!manifest.contains("crossbook-feed"));
+}
+
 #[test]
 fn no_float_holds_money() {
     let mut findings = Findings::new(&FLOATS_ALLOWED);
@@ -357,7 +386,13 @@ fn no_float_holds_money() {
 #[test]
 fn nothing_panics_on_what_comes_from_outside() {
     let mut findings = Findings::new(&PANICS_ALLOWED);
-    for folder in ["src/", "crates/engine/src/"] {
+    for folder in [
+        "src/",
+        "crates/engine/src/",
+        "crates/feed/src/",
+        "crates/simex/src/",
+        "crates/tuner/src/",
+    ] {
         for file in sources_under(folder) {
             for (line, code) in production(&file.text()) {
                 for call in [

@@ -3,6 +3,7 @@
 # make test-interop  published clients (ccxt, python-binance, Upbit's SDK) against `crossbook simex`; fetches them with pip
 # make no-edge what strategies earn on 200 markets without an edge, and on 200 with one (docs/model.md)
 # make luck    tuning sessions on 100 markets without an edge, and on 100 with one (docs/tuning-guards.md)
+# make soak    ten minutes of recording from a loopback exchange under faults, and ten at twice the rate
 # make bench   criterion benches of the hot paths
 # make fmt     format the sources
 # make clean   remove build output and what `make demo` left
@@ -17,7 +18,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CROSSBOOK := $(TARGET)/release/crossbook
 RUNS := runs
 
-.PHONY: help demo test test-interop no-edge luck bench fmt clean tools
+.PHONY: help demo test test-interop no-edge luck soak bench fmt clean tools
 
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
@@ -61,6 +62,11 @@ luck: tools
 	cargo build --release --bin crossbook
 	CROSSBOOK_BIN=$(abspath $(CROSSBOOK)) CROSSBOOK_SEEDS=$${CROSSBOOK_SEEDS:-100} \
 		cargo test --test it -- tune::luck:: --nocapture
+
+soak: tools
+	cargo build --release --bin crossbook
+	CROSSBOOK_BIN=$(abspath $(CROSSBOOK)) CROSSBOOK_SOAK_SECONDS=$${CROSSBOOK_SOAK_SECONDS:-600} \
+		cargo test --test it -- acceptance:: --nocapture --test-threads 1
 
 bench: tools
 	cargo bench --workspace

@@ -12,7 +12,7 @@ use crossbook_feed::input::{Body, LinkEvent};
 use crossbook_feed::journal::{Item, Mark, Reader};
 use crossbook_feed::recording::{Run, Setup, Told};
 use crossbook_simex::exchange::Venue;
-use crossbook_simex::truth::read::Reader as TruthReader;
+use crossbook_simex::truth::read::{Reader as TruthReader, book_at_id};
 use crossbook_simex::truth::{Line, checksum};
 use serde_json::Value;
 
@@ -42,8 +42,8 @@ pub fn account(stage: &Stage) {
     let (mut frames, mut records) = (0, 0);
     let mut reader = Reader::open(&stage.recording).unwrap();
     while let Some(record) = reader.next_record().unwrap() {
+        records += u64::from(!matches!(record.item, Item::Mark(Mark::Segment(_) | Mark::End { .. })));
         if let Item::Input { body, .. } = record.item {
-            records += 1;
             frames += u64::from(matches!(body, Body::Frame { .. } | Body::Answer { outcome: Ok(_), .. }));
         }
     }
@@ -160,7 +160,21 @@ pub fn books_against_the_truth(stage: &Stage) -> Seen {
         };
         let (bids, asks) = top(state.book());
         if bids.len() < LEVELS || asks.len() < LEVELS {
+            // The price has left what the snapshot knew: what is still vouched for must begin as the truth does.
             seen.fewer_levels += 1;
+            let truth = last.id.and_then(|id| book_at_id(&stage.truth_log, venue, state.symbol(), id).unwrap());
+            let begins = truth.is_some_and(|truth| {
+                let truly = |levels: &[Level], truth: &mut dyn Iterator<Item = (&i64, &i64)>| {
+                    levels
+                        .iter()
+                        .all(|level| truth.next() == Some((&level.price.raw(), &level.qty.raw())))
+                };
+                truly(&bids, &mut truth.bids.iter().rev()) && truly(&asks, &mut truth.asks.iter())
+            });
+            if !begins {
+                wrong.push(format!("{venue:?} {} id {:?}: {bids:?} {asks:?}", state.symbol(), last.id));
+            }
+            return;
         }
         let got = checksum(&bids, &asks, LEVELS);
         let allowed = match (venue, last.id) {
@@ -230,12 +244,13 @@ pub fn gaps(stage: &Stage) {
         let venue = run.pipeline().venue_name(state.venue()).unwrap();
         let name = format!("{venue}:{}", state.symbol());
         let before = newest.insert(name.clone(), now);
-        // A second more, because the exchange's script also stops its own clock's hands for a while.
+        // A little more, because the age of what a message says is counted, and that was on its way for a while.
+        let slack = stage.stale_ns / 4;
         if let Some(before) = before
-            && now - before > stage.stale_ns + 1_000_000_000
+            && now - before > stage.stale_ns + slack
         {
             silences += 1;
-            let middle = before + stage.stale_ns + 500_000_000;
+            let middle = before + stage.stale_ns + slack / 2;
             assert!(
                 listed
                     .iter()

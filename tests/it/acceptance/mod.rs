@@ -1,7 +1,7 @@
 //! The recorder against the loopback exchange for as long as one likes: real sockets, the real program, faults by
 //! script, and afterwards what was recorded against what the exchange knows to have been true.
 //!
-//! `CROSSBOOK_SOAK_SECONDS` (default 30) is the length of each recording; faults and timers scale with it, rates of
+//! `CROSSBOOK_SOAK_SECONDS` (default 60) is the length of each recording; faults and timers scale with it, rates of
 //! messages do not. `make soak` takes ten minutes.
 
 mod check;
@@ -14,7 +14,7 @@ use stage::{Load, Stage};
 fn seconds() -> u64 {
     match std::env::var("CROSSBOOK_SOAK_SECONDS") {
         Ok(text) => text.parse().expect("CROSSBOOK_SOAK_SECONDS is a number"),
-        Err(_) => 30,
+        Err(_) => 60,
     }
 }
 

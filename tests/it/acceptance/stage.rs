@@ -82,7 +82,7 @@ impl Stage {
         let stale_ms = scaled_ms(20_000, scale, 1_500);
         let file = write_config(dir.path(), &recording, &server, scale, stale_ms);
         let (summary, memory) = record(&file, length);
-        runtime.block_on(server.stop());
+        runtime.block_on(server.stop()).unwrap();
         drop(runtime);
         let truth = Index::load(&truth_log, None).unwrap();
         assert!(truth.complete, "the truth log was closed");

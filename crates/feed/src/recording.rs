@@ -394,3 +394,6 @@ fn describe_change(change: &RuleChange) -> String {
         word(&change.new)
     )
 }
+
+#[cfg(test)]
+mod tests;

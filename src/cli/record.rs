@@ -1,7 +1,7 @@
 //! `crossbook record CONFIG.toml`
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -207,12 +207,7 @@ fn failed(error: RecordError) -> anyhow::Error {
 }
 
 /// Datasets of the whole folder, and whether their account is the recorder's.
-fn convert(
-    common: &Common,
-    config: &RecordConfig,
-    out: &PathBuf,
-    summary: &Summary,
-) -> anyhow::Result<serde_json::Value> {
+fn convert(common: &Common, config: &RecordConfig, out: &Path, summary: &Summary) -> anyhow::Result<serde_json::Value> {
     let bar = progress::bar(common, summary.file_bytes, "bytes");
     let target = Target {
         source: Some(format!("crossbook record, {}", config.out.display())),

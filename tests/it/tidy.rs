@@ -346,7 +346,15 @@ fn what_follows_an_input_is_a_function_of_the_inputs() {
     ] {
         for file in sources_under(folder) {
             for (line, code) in production(&file.text()) {
-                for word in ["tokio", "Clock::", "Instant", "SystemTime", "std::fs", "std::net", "std::thread"] {
+                for word in [
+                    "tokio",
+                    "Clock::",
+                    "Instant",
+                    "SystemTime",
+                    "std::fs",
+                    "std::net",
+                    "std::thread",
+                ] {
                     if code.contains(word) {
                         findings.add(&file.name, line, &code, word);
                     }

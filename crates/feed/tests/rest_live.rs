@@ -251,7 +251,7 @@ async fn down_and_up_again(which: Venue) {
     assert!(feed.all_live());
     let account = feed.pipeline.account(VENUE).expect("a venue");
     assert!(account.is_balanced(), "{account:?}");
-    server.stop().await;
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -293,6 +293,6 @@ async fn f10_a_venue_without_a_socket_is_polled_as_fast_as_its_limits_allow_and_
             offset.ns.abs() <= offset.within_ns + 1_000_000_000,
             "{which:?} {offset:?}"
         );
-        server.stop().await;
+        server.stop().await.unwrap();
     }
 }

@@ -162,7 +162,9 @@ pub fn books_against_the_truth(stage: &Stage) -> Seen {
         if bids.len() < LEVELS || asks.len() < LEVELS {
             // The price has left what the snapshot knew: what is still vouched for must begin as the truth does.
             seen.fewer_levels += 1;
-            let truth = last.id.and_then(|id| book_at_id(&stage.truth_log, venue, state.symbol(), id).unwrap());
+            let truth = last
+                .id
+                .and_then(|id| book_at_id(&stage.truth_log, venue, state.symbol(), id).unwrap());
             let begins = truth.is_some_and(|truth| {
                 let truly = |levels: &[Level], truth: &mut dyn Iterator<Item = (&i64, &i64)>| {
                     levels
@@ -172,7 +174,11 @@ pub fn books_against_the_truth(stage: &Stage) -> Seen {
                 truly(&bids, &mut truth.bids.iter().rev()) && truly(&asks, &mut truth.asks.iter())
             });
             if !begins {
-                wrong.push(format!("{venue:?} {} id {:?}: {bids:?} {asks:?}", state.symbol(), last.id));
+                wrong.push(format!(
+                    "{venue:?} {} id {:?}: {bids:?} {asks:?}",
+                    state.symbol(),
+                    last.id
+                ));
             }
             return;
         }
@@ -262,9 +268,16 @@ pub fn gaps(stage: &Stage) {
     assert!(run.covers());
     assert!(silences > 0, "the frozen books were silent");
     let (again, more) = run.gaps();
-    assert_eq!((again.len(), more), (listed.len(), 0), "the journal gives the same gaps again");
+    assert_eq!(
+        (again.len(), more),
+        (listed.len(), 0),
+        "the journal gives the same gaps again"
+    );
     for (gap, (name, from, to)) in again.iter().zip(&listed) {
-        assert_eq!((&format!("{}:{}", gap.venue, gap.market), gap.from, gap.to), (name, *from, *to));
+        assert_eq!(
+            (&format!("{}:{}", gap.venue, gap.market), gap.from, gap.to),
+            (name, *from, *to)
+        );
     }
     lost_connections_are_gaps(stage, &listed);
 }
@@ -317,7 +330,14 @@ pub fn keeps_up(stage: &Stage) {
 pub fn one_digest(stage: &Stage) {
     let data = stage.dir.path().join("data");
     let recording = stage.recording.to_str().unwrap();
-    let made = crossbook(&["dataset", "import", "--quiet", "--out", data.to_str().unwrap(), recording]);
+    let made = crossbook(&[
+        "dataset",
+        "import",
+        "--quiet",
+        "--out",
+        data.to_str().unwrap(),
+        recording,
+    ]);
     assert!(made.0, "{}", made.1);
     let scenario = stage.dir.path().join("recorded.toml");
     std::fs::write(&scenario, SCENARIO).unwrap();
@@ -381,8 +401,14 @@ size = { notional = "1000000", currency = "KRW" }
 "#;
 
 fn crossbook(args: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_crossbook")).args(args).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_crossbook"))
+        .args(args)
+        .output()
+        .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    (output.status.success(), if output.status.success() { text } else { errors })
+    (
+        output.status.success(),
+        if output.status.success() { text } else { errors },
+    )
 }

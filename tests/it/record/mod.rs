@@ -111,7 +111,7 @@ impl Bench {
 impl Drop for Bench {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
-            self.runtime.block_on(server.stop());
+            self.runtime.block_on(server.stop()).unwrap();
         }
     }
 }

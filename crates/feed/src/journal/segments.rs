@@ -208,7 +208,7 @@ impl Segments {
     }
 
     /// What must be made durable now. The caller does it, because it takes long.
-    pub fn to_sync(&mut self) -> ToSync {
+    pub fn take_sync(&mut self) -> ToSync {
         let mut files = std::mem::take(&mut self.closed);
         files.extend(self.open.as_ref().map(|open| (open.path.clone(), open.durable.clone())));
         ToSync {

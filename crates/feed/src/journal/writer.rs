@@ -323,7 +323,7 @@ impl Work {
 
     fn ask_for_sync(&mut self, segments: &mut Segments, jobs: &Sender<SyncJob>) {
         let job = SyncJob {
-            what: segments.to_sync(),
+            what: segments.take_sync(),
             written: segments.totals().records,
             // What waits in the block is not part of it, so its age must go on counting.
             oldest: std::mem::replace(&mut self.unsynced, self.oldest),

@@ -387,7 +387,7 @@ fn before_special(chunk: u64) -> usize {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     // The high bit of each byte that is below `limit`; a borrow spoils only bytes above the first such.
     let below = |chunk: u64, limit: u64| chunk.wrapping_sub(ONES * limit) & !chunk & HIGH;
-    let quote = below(chunk ^ ONES * b'"' as u64, 1);
-    let backslash = below(chunk ^ ONES * b'\\' as u64, 1);
+    let quote = below(chunk ^ (ONES * b'"' as u64), 1);
+    let backslash = below(chunk ^ (ONES * b'\\' as u64), 1);
     ((quote | backslash | below(chunk, 0x20)).trailing_zeros() / 8) as usize
 }

@@ -83,9 +83,12 @@ fn key(venue: usize, ids: &crossbook_engine::book::sync::MessageIds) -> u64 {
     }
 }
 
+/// Takes an input and hands on what follows from it.
+type Taker<'t> = dyn FnMut(&Input, &mut dyn FnMut(Output<'_>)) + 't;
+
 /// Takes an input; the markets whose books changed, with what identifies them now, and a text of each event.
 fn take(
-    taker: &mut dyn FnMut(&Input, &mut dyn FnMut(Output<'_>)),
+    taker: &mut Taker<'_>,
     input: &Input,
     venue_of: &dyn Fn(u16) -> usize,
     events: &mut Vec<String>,
@@ -172,7 +175,7 @@ async fn c1_c2_c5_f12_f13_f14_no_book_is_live_and_wrong_and_the_session_replays(
             },
         )
         .await;
-    server.stop().await;
+    server.stop().await.unwrap();
 
     assert!(trouble.lost > 2, "{} frames, {} lost", trouble.frames, trouble.lost);
     for ((ix, market), seen) in pipeline.markets().zip(&seen) {

@@ -254,7 +254,7 @@ fn binance(raw: &str) -> Read<String> {
         return binance_body(&frame, None);
     }
     let stream = frame.one(&["stream"], text)?;
-    let data = frame.one(&["data"], |raw| Ok(raw))?;
+    let data = frame.one(&["data"], Ok)?;
     let told = |body| {
         show(&Message {
             stream: Some(&stream),

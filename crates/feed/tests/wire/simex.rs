@@ -133,7 +133,7 @@ async fn every_subscription_is_understood_and_every_stream_speaks() {
         assert!(frames > 0, "{text}");
         client.stop().await;
     }
-    server.stop().await;
+    server.stop().await.unwrap();
 }
 
 #[tokio::test]
@@ -159,5 +159,5 @@ async fn f03_a_connection_is_replaced_before_the_venue_ends_it() {
         }
     }
     client.stop().await;
-    server.stop().await;
+    server.stop().await.unwrap();
 }

@@ -514,7 +514,8 @@ mod tests {
     fn orders_are_read_by_the_documented_table() {
         let limit = ("ord_type", "limit");
         let (price, volume) = (("price", "100"), ("volume", "2"));
-        let cases: [(&str, Side, &[(&str, &str)], Option<&str>); 16] = [
+        type Field = (&'static str, &'static str);
+        let cases: [(&str, Side, &[Field], Option<&str>); 16] = [
             ("limit", Side::Buy, &[limit, price, volume], Some("limit")),
             (
                 "limit ioc",

@@ -19,8 +19,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A busy exchange with a few markets, so that no test waits for something to happen.
 pub fn config() -> Config {
-    let mut config = Config::default();
-    config.markets = Markets::first(2);
+    let mut config = Config {
+        markets: Markets::first(2),
+        ..Config::default()
+    };
     config.markets.binance_usdm = vec!["BTC".to_owned()];
     config.markets.upbit_usdt = vec!["BTC".to_owned()];
     config.rates.upbit_books_per_s = 50.0;

@@ -16,8 +16,10 @@ fn live_binance() -> Run {
     run
 }
 
+type Pairs = Vec<(i64, i64)>;
+
 /// Takes away all that [`live_binance`] has.
-fn nothing_left() -> (Vec<(i64, i64)>, Vec<(i64, i64)>) {
+fn nothing_left() -> (Pairs, Pairs) {
     let gone = |price| (price, 0);
     ((87..=90).map(gone).collect(), (92..=96).map(gone).collect())
 }

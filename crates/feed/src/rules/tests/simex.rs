@@ -105,7 +105,7 @@ async fn lists_of_all_venues_are_read_whole() {
         drop(hub);
         assert_eq!(catalogue.refuse(protocol, &listed), []);
     }
-    server.stop().await;
+    server.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -140,7 +140,7 @@ async fn f23_f24_changes_at_the_venue_reach_our_own_checks() {
         };
         if !early || off_grid(&books) != Some(Ok(())) {
             // This machine is so busy that the faults came before the first list: with more time, then.
-            server.stop().await;
+            server.stop().await.unwrap();
             continue;
         }
         let mut told: Vec<(String, RuleKind)> = Vec::new();
@@ -183,7 +183,7 @@ async fn f23_f24_changes_at_the_venue_reach_our_own_checks() {
         ));
         drop(commands);
         while tasks.join_next().await.is_some() {}
-        server.stop().await;
+        server.stop().await.unwrap();
         return;
     }
     panic!("no list came within 16 s of the exchange's start");

@@ -41,7 +41,8 @@ fn changes(edit: impl FnOnce(&mut MarketRules)) -> Vec<(RuleKind, String, String
 
 #[test]
 fn f23_each_change_of_a_rule_is_told_by_its_kind() {
-    let cases: [(RuleKind, fn(&mut MarketRules)); 11] = [
+    type Change = fn(&mut MarketRules);
+    let cases: [(RuleKind, Change); 11] = [
         (RuleKind::Tick, |rules| rules.tick = TickRule::Fixed(price("0.1"))),
         (RuleKind::Lot, |rules| rules.qty.step = qty("0.0001")),
         (RuleKind::Lot, |rules| {

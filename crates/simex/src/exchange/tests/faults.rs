@@ -33,7 +33,8 @@ fn view(exchange: &Exchange) -> BookView {
 
 #[test]
 fn f18_f19_f27_a_book_is_crossed_empty_or_absurd_while_the_fault_lasts_and_whole_after_it() {
-    let cases: [(&str, fn(&BookView) -> bool); 5] = [
+    type Holds = fn(&BookView) -> bool;
+    let cases: [(&str, Holds); 5] = [
         ("kind = \"crossed\"", |view| view.bids[0].price > view.asks[0].price),
         ("kind = \"empty-side\"\nside = \"bid\"", |view| {
             view.bids.is_empty() && !view.asks.is_empty()

@@ -47,7 +47,8 @@ fn same_seed_same_events_however_time_is_cut() {
 #[test]
 fn ids_have_no_hole_and_events_rebuild_the_book_that_is_shown() {
     let mut exchange = Exchange::new(&small(), START).unwrap();
-    let mut copies: BTreeMap<(Venue, Symbol), (u64, BTreeMap<Price, Qty>, BTreeMap<Price, Qty>)> = BTreeMap::new();
+    type Side = BTreeMap<Price, Qty>;
+    let mut copies: BTreeMap<(Venue, Symbol), (u64, Side, Side)> = BTreeMap::new();
     for venue in [Venue::Upbit, Venue::Binance, Venue::BinanceUsdm] {
         for info in exchange.markets(venue) {
             let view = exchange.book(venue, &info.symbol, usize::MAX).unwrap();
@@ -193,9 +194,12 @@ fn with_script(config: &Config, script: Told) -> Exchange {
     Exchange::with(config, START, parts).unwrap()
 }
 
+/// Levels as texts of price and quantity.
+type Texts<'t> = &'t [(&'t str, &'t str)];
+
 impl Bench {
     /// Books at both venues: bids below and asks above 100,000,000 won and 70,000 dollars.
-    fn new(then: Vec<(i64, usize, ChangeKind, &[(&str, &str)], &[(&str, &str)])>) -> Bench {
+    fn new(then: Vec<(i64, usize, ChangeKind, Texts<'_>, Texts<'_>)>) -> Bench {
         let opening = [
             (
                 KRW_BTC,

@@ -134,7 +134,8 @@ fn binance_takes_its_fee_out_of_what_is_received_or_in_bnb() {
 
 #[test]
 fn terms_of_an_order_decide_what_becomes_of_its_rest() {
-    let cases: [(TimeInForce, &str, &str, Result<(OrderState, &str), Reject>); 9] = [
+    type Outcome = Result<(OrderState, &'static str), Reject>;
+    let cases: [(TimeInForce, &str, &str, Outcome); 9] = [
         (Gtc, "70000", "0.2", Ok((OrderState::Filled, "0.2"))),
         (Gtc, "70000", "0.4", Ok((OrderState::Open, "0.3"))),
         (Ioc, "70000", "0.4", Ok((OrderState::Expired, "0.3"))),

@@ -51,8 +51,8 @@ $(INTEROP)/installed: tests/interop/requirements.txt
 	touch $@
 
 test-interop: tools $(INTEROP)/installed
-	cargo build --bin crossbook
-	$(INTEROP)/venv/bin/python tests/interop/check.py $(TARGET)/debug/crossbook
+	cargo build --release --bin crossbook
+	$(INTEROP)/venv/bin/python tests/interop/check.py $(CROSSBOOK)
 
 # Release only for its speed: the figures are the same in debug.
 no-edge: tools

@@ -55,6 +55,14 @@ impl Got {
     }
 }
 
+/// A client for plain HTTP. It asks for a provider of TLS all the same where the whole workspace is tested at once,
+/// because another package of it wants reqwest without one.
+pub fn http() -> reqwest::Client {
+    // Another test was first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 pub async fn send(request: reqwest::RequestBuilder) -> Got {
     let response = request.timeout(PATIENCE).send().await.unwrap();
     Got {
@@ -65,7 +73,7 @@ pub async fn send(request: reqwest::RequestBuilder) -> Got {
 }
 
 pub async fn get(server: &Server, venue: Venue, path: &str) -> Got {
-    send(reqwest::Client::new().get(format!("{}{path}", server.rest_url(venue)))).await
+    send(http().get(format!("{}{path}", server.rest_url(venue)))).await
 }
 
 /// A WebSocket client.
@@ -175,7 +183,7 @@ pub async fn upbit(server: &Server, method: &str, path: &str, query: &str) -> Go
     if !post && !query.is_empty() {
         url = format!("{url}?{query}");
     }
-    let mut request = reqwest::Client::new()
+    let mut request = http()
         .request(method, url)
         .header("authorization", bearer(query, "upbit-secret", "HS512"));
     if post {
@@ -215,10 +223,5 @@ pub async fn binance(server: &Server, method: &str, path: &str, query: &str) -> 
     let signature = hmac_hex("binance-secret", text);
     let url = format!("{}{path}?{text}&signature={signature}", server.rest_url(Venue::Binance));
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-    send(
-        reqwest::Client::new()
-            .request(method, url)
-            .header("X-MBX-APIKEY", "binance-key"),
-    )
-    .await
+    send(http().request(method, url).header("X-MBX-APIKEY", "binance-key")).await
 }

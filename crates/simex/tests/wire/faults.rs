@@ -5,7 +5,7 @@ use crossbook_simex::exchange::Venue;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::client::{Ws, binance, connect, get, start_faulty};
+use crate::client::{Ws, binance, connect, get, http, start_faulty};
 
 async fn depth(server: &Server) -> Ws {
     connect(server, Venue::Binance, "/ws/btcusdt@depth@100ms").await
@@ -227,7 +227,7 @@ async fn requests_fail_as_the_script_says() {
 
     let server = start_faulty("[[fault]]\nkind = \"lost\"\nfor_s = 600\n", |_| {}).await;
     let url = format!("{}/api/v3/ping", server.rest_url(Venue::Binance));
-    assert!(reqwest::get(url).await.is_err());
+    assert!(http().get(url).send().await.is_err());
 
     let script = "[[fault]]\nkind = \"stale-snapshot\"\nage_ms = 300\nfor_s = 600\n";
     let server = start_faulty(script, |_| {}).await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crossbook_simex::exchange::Venue;
 use serde_json::{Value, json};
 
-use crate::client::{connect, get, start};
+use crate::client::{connect, get, http, start};
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
@@ -251,7 +251,7 @@ async fn binance_answers_what_anyone_may_ask() {
     let milli = get(&server, venue, "/api/v3/time").await.json()["serverTime"]
         .as_i64()
         .unwrap();
-    let request = reqwest::Client::new()
+    let request = http()
         .get(format!("{}/api/v3/time", server.rest_url(venue)))
         .header("X-MBX-TIME-UNIT", "MICROSECOND");
     let micro = crate::client::send(request).await.json()["serverTime"]

@@ -4,7 +4,7 @@ use crossbook_simex::exchange::Venue;
 use crossbook_simex::{Server, config::AccountConfig};
 use serde_json::{Value, json};
 
-use crate::client::{bearer, binance, connect, get, hmac_hex, now_ms, send, start, upbit};
+use crate::client::{bearer, binance, connect, get, hmac_hex, http, now_ms, send, start, upbit};
 
 fn number(value: &Value) -> f64 {
     value
@@ -55,7 +55,7 @@ async fn upbit_takes_and_refuses_tokens() {
         ("no token", None, 401, "jwt_verification"),
     ];
     for (what, token, status, name) in cases {
-        let mut request = reqwest::Client::new().get(&url);
+        let mut request = http().get(&url);
         if let Some(token) = token {
             request = request.header("authorization", token);
         }
@@ -71,12 +71,7 @@ async fn upbit_takes_and_refuses_tokens() {
         server.rest_url(Venue::Upbit)
     );
     let token = bearer("states[]=wait&states[]=watch", "upbit-secret", "HS512");
-    assert_eq!(
-        send(reqwest::Client::new().get(url).header("authorization", token))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(send(http().get(url).header("authorization", token)).await.status, 200);
 }
 
 #[tokio::test]
@@ -323,7 +318,7 @@ async fn binance_takes_and_refuses_signatures() {
     ];
     for (what, query, key, status, code) in cases {
         let url = format!("{}/api/v3/account?{query}", server.rest_url(Venue::Binance));
-        let mut request = reqwest::Client::new().get(url);
+        let mut request = http().get(url);
         if let Some(key) = key {
             request = request.header("X-MBX-APIKEY", key);
         }
@@ -340,7 +335,7 @@ async fn binance_takes_and_refuses_signatures() {
     );
     let signature = hmac_hex("binance-secret", &format!("{query}{body}"));
     let url = format!("{}/api/v3/order/test?{query}", server.rest_url(Venue::Binance));
-    let request = reqwest::Client::new()
+    let request = http()
         .post(url)
         .header("X-MBX-APIKEY", "binance-key")
         .body(format!("{body}&signature={signature}"));

@@ -12,7 +12,7 @@ use super::dataset::import::{print_recording, refused};
 use super::{Common, Fault, Outcome, interrupt, progress, say};
 use crate::config::record::{RecordConfig, load};
 use crate::dataset::import::{Format, Options, Target, import_into};
-use crate::runner::record::{Plan, Progress, RecordError, Summary, plan, record, stop_after};
+use crate::runner::record::{Plan, PlanError, Progress, RecordError, Summary, plan, record, stop_after};
 
 /// Arguments of `crossbook record`.
 #[derive(Debug, clap::Args)]
@@ -101,7 +101,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         let plan = tokio::select! {
             biased;
             () = interrupted() => return Err(Fault::Interrupted.into()),
-            plan = plan(&config, &args.symbols) => plan.with_context(|| args.config.display().to_string())?,
+            plan = plan(&config, &args.symbols) => plan.map_err(unplanned).with_context(|| args.config.display().to_string())?,
         };
         announce(common, &config, &plan);
         recorded(common, &plan, args.duration).await
@@ -190,6 +190,18 @@ async fn recorded(common: &Common, plan: &Plan, duration: Option<Duration>) -> a
 }
 
 /// What the system refused is a fault outside, all else is bad input.
+/// A venue that does not answer is no fault of the file.
+fn unplanned(error: PlanError) -> anyhow::Error {
+    match error {
+        PlanError::Lists { venue, source } => Fault::Outside {
+            what: format!("{venue}: market lists"),
+            source: std::io::Error::other(source),
+        }
+        .into(),
+        other => other.into(),
+    }
+}
+
 fn failed(error: RecordError) -> anyhow::Error {
     match error {
         RecordError::Journal(JournalError::Io { action, path, source }) => Fault::Outside {

@@ -61,6 +61,16 @@ fn f70_bad_input_is_told_and_leaves_nothing() {
     assert!(told.err.contains("record.toml"), "{}", told.err);
 }
 
+/// Nothing listens at port 1: no fault of the file.
+#[test]
+fn a_venue_that_does_not_answer_is_a_fault_outside_and_leaves_nothing() {
+    let bench = Bench::new();
+    let told = bench.told(&["--set", "venue.0.rest_url=http://127.0.0.1:1"]);
+    assert_eq!(told.code, Some(4), "{}", told.err);
+    assert!(told.err.contains("market lists"), "{}", told.err);
+    assert!(!bench.path("rec").exists());
+}
+
 #[test]
 fn the_example_files_are_understood() {
     let mut seen = 0;

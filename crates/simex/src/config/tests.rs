@@ -82,11 +82,18 @@ fn shipped(name: &str) -> std::path::PathBuf {
 fn the_file_that_is_shipped_says_what_the_defaults_are() {
     let file = Config::load(&shipped("simex.toml")).unwrap();
     assert_eq!(file.faults, Some(shipped("calm.toml")));
-    let same = Config {
+    let mut same = Config {
         faults: None,
         accounts: Vec::new(),
         ..file.clone()
     };
+    // The file has fixed ones, so that the recorder's example finds them.
+    let ports = &mut same.server;
+    assert_eq!(
+        (ports.upbit_port, ports.binance_port, ports.usdm_port),
+        (18080, 18081, 18082)
+    );
+    (ports.upbit_port, ports.binance_port, ports.usdm_port) = (0, 0, 0);
     assert_eq!(format!("{same:?}"), format!("{:?}", Config::default()));
     let accounts = Config::default().accounts_or_default();
     assert_eq!(format!("{:?}", file.accounts), format!("{accounts:?}"));

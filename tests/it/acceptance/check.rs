@@ -12,7 +12,7 @@ use crossbook_feed::input::{Body, LinkEvent};
 use crossbook_feed::journal::{Item, Mark, Reader};
 use crossbook_feed::recording::{Run, Setup, Told};
 use crossbook_simex::exchange::Venue;
-use crossbook_simex::truth::read::{Reader as TruthReader, book_at_id};
+use crossbook_simex::truth::read::Reader as TruthReader;
 use crossbook_simex::truth::{Line, checksum};
 use serde_json::Value;
 
@@ -145,6 +145,7 @@ struct Last {
 pub fn books_against_the_truth(stage: &Stage) -> Seen {
     let mut seen = Seen::default();
     let mut wrong = Vec::new();
+    let mut short = BTreeMap::new();
     replay(&stage.recording, |run, market, last| {
         let state = run.pipeline().market(market).unwrap();
         if !state.health().is_live() {
@@ -161,25 +162,10 @@ pub fn books_against_the_truth(stage: &Stage) -> Seen {
         let (bids, asks) = top(state.book());
         if bids.len() < LEVELS || asks.len() < LEVELS {
             // The price has left what the snapshot knew: what is still vouched for must begin as the truth does.
-            seen.fewer_levels += 1;
-            let truth = last
-                .id
-                .and_then(|id| book_at_id(&stage.truth_log, venue, state.symbol(), id).unwrap());
-            let begins = truth.is_some_and(|truth| {
-                let truly = |levels: &[Level], truth: &mut dyn Iterator<Item = (&i64, &i64)>| {
-                    levels
-                        .iter()
-                        .all(|level| truth.next() == Some((&level.price.raw(), &level.qty.raw())))
-                };
-                truly(&bids, &mut truth.bids.iter().rev()) && truly(&asks, &mut truth.asks.iter())
-            });
-            if !begins {
-                wrong.push(format!(
-                    "{venue:?} {} id {:?}: {bids:?} {asks:?}",
-                    state.symbol(),
-                    last.id
-                ));
-            }
+            short.insert(
+                (venue, state.symbol().to_owned(), last.id.unwrap_or_default()),
+                (bids, asks),
+            );
             return;
         }
         let got = checksum(&bids, &asks, LEVELS);
@@ -201,6 +187,8 @@ pub fn books_against_the_truth(stage: &Stage) -> Seen {
             ));
         }
     });
+    seen.fewer_levels = short.len() as u64;
+    wrong.extend(not_beginnings_of_the_truth(stage, short));
     assert!(
         wrong.is_empty(),
         "{} of {} live states were wrong:\n{}",
@@ -212,7 +200,51 @@ pub fn books_against_the_truth(stage: &Stage) -> Seen {
     seen
 }
 
-fn top(book: &Book) -> (Vec<Level>, Vec<Level>) {
+type Sides = (Vec<Level>, Vec<Level>);
+
+/// Which of these books, by id, do not begin as the exchange's own; one pass over the log for all of them.
+fn not_beginnings_of_the_truth(stage: &Stage, mut short: BTreeMap<(Venue, String, u64), Sides>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut books = vec![(BTreeMap::new(), BTreeMap::new()); stage.truth.markets.len()];
+    let mut reader = TruthReader::open(&stage.truth_log).unwrap();
+    while let Some(line) = reader.next_line().unwrap() {
+        let (Line::Snap { m, u, b, a, .. } | Line::Book { m, u, b, a, .. }) = &line else {
+            continue;
+        };
+        let (bids, asks) = &mut books[*m];
+        if matches!(line, Line::Snap { .. }) {
+            bids.clear();
+            asks.clear();
+        }
+        for (changes, side) in [(b, &mut *bids), (a, &mut *asks)] {
+            for &(price, qty) in changes {
+                if qty == 0 {
+                    side.remove(&price);
+                } else {
+                    side.insert(price, qty);
+                }
+            }
+        }
+        let listed = &stage.truth.markets[*m];
+        if let Some((got_bids, got_asks)) = short.remove(&(listed.venue, listed.symbol.clone(), *u)) {
+            let begins = |got: &[Level], truth: &mut dyn Iterator<Item = (&i64, &i64)>| {
+                got.iter()
+                    .all(|level| truth.next() == Some((&level.price.raw(), &level.qty.raw())))
+            };
+            if !begins(&got_bids, &mut bids.iter().rev()) || !begins(&got_asks, &mut asks.iter()) {
+                wrong.push(format!("{listed:?} id {u}: {got_bids:?} {got_asks:?}"));
+            }
+        }
+    }
+    wrong.extend(
+        short
+            .into_keys()
+            .map(|key| format!("{key:?}: the exchange's book never had this id")),
+    );
+    wrong
+}
+
+fn top(book: &Book) -> Sides {
     let side = |side| book.levels(side).take(LEVELS).collect();
     (side(BookSide::Bid), side(BookSide::Ask))
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
-use std::process::Command;
 
 use crossbook_engine::book::{Book, BookSide};
 use crossbook_engine::event::{EventKind, Level};
@@ -17,6 +16,7 @@ use crossbook_simex::truth::{Line, checksum};
 use serde_json::Value;
 
 use super::stage::{LEVELS, Stage};
+use crate::lab::told;
 
 fn number(value: &Value, pointer: &str) -> u64 {
     let found = value.pointer(pointer).and_then(Value::as_u64);
@@ -360,36 +360,16 @@ pub fn keeps_up(stage: &Stage) {
 
 /// The recording becomes datasets, and a scenario over them gives the same digest twice.
 pub fn one_digest(stage: &Stage) {
-    let data = stage.dir.path().join("data");
-    let recording = stage.recording.to_str().unwrap();
-    let made = crossbook(&[
-        "dataset",
-        "import",
-        "--quiet",
-        "--out",
-        data.to_str().unwrap(),
-        recording,
-    ]);
-    assert!(made.0, "{}", made.1);
-    let scenario = stage.dir.path().join("recorded.toml");
-    std::fs::write(&scenario, SCENARIO).unwrap();
+    let root = stage.dir.path();
+    let made = told(root, &["dataset", "import", "--quiet", "--out", "data", "recording"]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    std::fs::write(root.join("recorded.toml"), SCENARIO).unwrap();
     let digest = |id: &str| {
-        let out = stage.dir.path().join("runs");
-        let (done, text) = crossbook(&[
-            "replay",
-            scenario.to_str().unwrap(),
-            "--data-root",
-            data.to_str().unwrap(),
-            "--out",
-            out.to_str().unwrap(),
-            "--id",
-            id,
-            "--no-plots",
-            "--quiet",
-            "--json",
-        ]);
-        assert!(done, "{text}");
-        let summary: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        let args = "replay recorded.toml --data-root data --out runs --no-plots --quiet --json --id";
+        let args: Vec<&str> = args.split(' ').chain([id]).collect();
+        let replayed = told(root, &args);
+        assert_eq!(replayed.code, Some(0), "{}", replayed.err);
+        let summary = replayed.json();
         assert!(number(&summary, "/events") > 100, "{summary}");
         summary["digest"].as_str().unwrap().to_owned()
     };
@@ -431,16 +411,3 @@ exit_bps = 0.0
 max_hold_s = 60
 size = { notional = "1000000", currency = "KRW" }
 "#;
-
-fn crossbook(args: &[&str]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_crossbook"))
-        .args(args)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    (
-        output.status.success(),
-        if output.status.success() { text } else { errors },
-    )
-}

@@ -105,11 +105,6 @@ impl Reader {
         }
     }
 
-    /// Whether the end was torn.
-    pub fn is_torn(&self) -> bool {
-        self.torn
-    }
-
     fn wrong(&self, message: String) -> ReadError {
         ReadError::Line {
             path: self.path.clone(),

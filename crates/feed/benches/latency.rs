@@ -23,9 +23,9 @@ use crossbook_engine::records::NoRecorder;
 use crossbook_engine::spread::FillModel;
 use crossbook_engine::units::{Bps, FxRate};
 use crossbook_feed::clock::Clock;
-use crossbook_feed::connection::{ConnNumbers, Setup, Sockets};
-use crossbook_feed::input::{Body, Input, Provider, VenueIx};
-use crossbook_feed::live::{Live, Options, Output, Pipeline};
+use crossbook_feed::connection::{self, ConnNumbers, Sockets};
+use crossbook_feed::input::{Body, Input, VenueIx};
+use crossbook_feed::run::{Live, Providers, Run, Setup, Told, VenueSetup};
 use crossbook_feed::tls;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 
@@ -37,12 +37,19 @@ const EVERY: Duration = Duration::from_micros(200);
 fn main() {
     let inputs = frames::frames(FRAMES, 1, EVERY.as_nanos() as i64);
     let listeners = [0, 1].map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    let mut venues = frames::venues(1);
-    for ((config, _), listener) in venues.iter_mut().zip(&listeners) {
-        let port = listener.local_addr().expect("an address").port();
-        config.ws_url = Some(format!("ws://127.0.0.1:{port}"));
-        config.timers.ping_ms = 0;
-    }
+    let venues = frames::venues(1)
+        .into_iter()
+        .zip(&listeners)
+        .map(|((mut config, markets), listener)| {
+            let port = listener.local_addr().expect("an address").port();
+            config.ws_url = Some(format!("ws://127.0.0.1:{port}"));
+            config.timers.ping_ms = 0;
+            VenueSetup { config, markets }
+        });
+    let setup = Setup {
+        venues: venues.collect(),
+        fx: None,
+    };
     let clock = Clock::system();
     let sent: Arc<Vec<AtomicI64>> = Arc::new((0..FRAMES).map(|_| AtomicI64::new(0)).collect());
     let sender = {
@@ -58,7 +65,7 @@ fn main() {
         .expect("a runtime");
     // As a task, not as the future that the runtime blocks on: that one is woken through the kernel.
     let (read, written) = runtime.block_on(async {
-        let receiver = tokio::spawn(async move { receive(&venues, &clock, &order, &sent).await });
+        let receiver = tokio::spawn(async move { receive(&setup, &clock, &order, &sent).await });
         receiver.await.expect("the receiver ends")
     });
     drop(sender);
@@ -109,12 +116,7 @@ fn send(listeners: &[TcpListener; 2], inputs: &[Input], sent: &[AtomicI64], cloc
     std::thread::sleep(Duration::from_secs(5));
 }
 
-async fn receive(
-    venues: &[(crossbook_feed::venue::VenueConfig, Vec<String>)],
-    clock: &Clock,
-    order: &[Vec<usize>; 2],
-    sent: &[AtomicI64],
-) -> (Vec<i64>, Vec<i64>) {
+async fn receive(setup: &Setup, clock: &Clock, order: &[Vec<usize>; 2], sent: &[AtomicI64]) -> (Vec<i64>, Vec<i64>) {
     let mut strategy = parity::strategy(FillModel::Walk);
     // Looks at every book and never enters.
     strategy.entry = Bps::from_bps(1e5);
@@ -123,20 +125,22 @@ async fn receive(
     config.fx.max_age_ns = i64::MAX;
     let mut engine = Engine::new(config).expect("an engine");
     let mut commands = Vec::new();
-    let pipeline = Pipeline::new(venues, Options::default()).expect("a pipeline");
     let numbers = ConnNumbers::default();
     let tls = Arc::new(tls::client_config().expect("TLS"));
-    let providers = (0..).map(VenueIx).zip(venues).map(|(venue, (config, markets))| {
-        let setup = Setup {
+    let mut providers = Providers::new();
+    for (venue, VenueSetup { config, markets }) in (0..).map(VenueIx).zip(&setup.venues) {
+        let common = connection::Setup {
             venue,
             clock: clock.clone(),
             numbers: numbers.clone(),
             tls: tls.clone(),
             seed: 1,
         };
-        Box::new(Sockets::new(config.clone(), markets, setup).expect("streams")) as Box<dyn Provider>
-    });
-    let mut live = Live::with(pipeline, providers.collect(), clock);
+        let sockets = Sockets::new(config.clone(), markets, common).expect("streams");
+        providers.push((venue, Box::new(sockets)));
+    }
+    let run = Run::new(setup).expect("a run");
+    let mut live = Live::with(run, providers, clock.now(), Vec::new(), clock);
     let now = clock.now().ts;
     let rate = EventKind::Fx(FxRate::parse("1000").expect("a rate"));
     engine.apply(Target::Fx, now, now, &rate);
@@ -185,8 +189,8 @@ async fn receive(
 /// Gives an input to the books, and what follows to the engine; how many book events that were.
 fn take(live: &mut Live, input: &Input, engine: &mut Engine) -> u32 {
     let mut books = 0;
-    live.take(input, &mut |output| {
-        if let Output::Event(event) = output {
+    live.take(input, &mut |told| {
+        if let Told::Event(_, event) = told {
             let target = Target::Instrument(InstrumentId(event.market.0));
             engine.apply(target, event.ts_event, event.stamp.ts, &event.kind);
             books += u32::from(matches!(

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crossbook_engine::units::{Price, Qty};
-use crossbook_feed::recording::GapRecord;
+use crossbook_feed::run::GapRecord;
 use serde::Serialize;
 
 use super::error::{ImportError, OptionsError};

@@ -13,7 +13,7 @@ use crossbook_engine::units::TimestampNs;
 use crossbook_feed::book::{LiveEvent, MarketIx};
 use crossbook_feed::clock::Stamp;
 use crossbook_feed::journal::{Item, Mark, ReadError, Reader, Report as Damages};
-use crossbook_feed::recording::{GapRecord, Run, Setup, Told, Totals};
+use crossbook_feed::run::{GapRecord, Run, Setup, SetupError, Told, Totals};
 use crossbook_feed::venue::{Protocol, StreamKind, VenueConfig};
 use serde::Serialize;
 
@@ -85,20 +85,49 @@ pub fn read(
     if let Some(ended) = current.take() {
         ended.end(output, &mut recording, None)?;
     }
+    if recording.runs == 0 {
+        return Err(unreadable(dir, reader.report()));
+    }
     recording.journal = reader.report().clone();
     Ok(recording)
+}
+
+/// Not one run could be read: why, by the first segment that does not fit.
+fn unreadable(dir: &Path, report: &Damages) -> ImportError {
+    let (file, what) = match (report.damages.first(), report.cuts.first()) {
+        (Some(damage), _) => (
+            &damage.file,
+            format!("bytes {} to {}: {}", damage.from, damage.to, damage.what),
+        ),
+        (None, Some(cut)) => (
+            &cut.file,
+            format!(
+                "ends after {} bytes, before its first block is whole",
+                cut.at + cut.bytes
+            ),
+        ),
+        (None, None) => return bad(&dir.display(), "has segments, and no run in them".to_owned()),
+    };
+    bad(
+        &dir.join(file).display(),
+        format!("{what}; no run of `crossbook record` can be read here"),
+    )
+}
+
+fn bad(file: &dyn std::fmt::Display, what: String) -> ImportError {
+    ImportError::Bad {
+        place: Place {
+            file: file.to_string(),
+            line: 0,
+        },
+        problem: Problem::Journal(what),
+    }
 }
 
 fn refused(dir: &Path, error: ReadError) -> ImportError {
     match error {
         ReadError::Io { path, source } => ImportError::Read { path, source },
-        other => ImportError::Bad {
-            place: Place {
-                file: dir.display().to_string(),
-                line: 0,
-            },
-            problem: Problem::Journal(other.to_string()),
-        },
+        other => bad(&dir.display(), other.to_string()),
     }
 }
 
@@ -117,15 +146,9 @@ struct Current {
 
 impl Current {
     fn begin(dir: &Path, name: String, setup: &str, options: &Options) -> Result<Current, ImportError> {
-        let bad = |what: String| ImportError::Bad {
-            place: Place {
-                file: dir.display().to_string(),
-                line: 0,
-            },
-            problem: Problem::Journal(what),
-        };
-        let setup = Setup::parse(setup).map_err(|error| bad(error.to_string()))?;
-        let run = Run::new(&setup).map_err(|error| bad(error.to_string()))?;
+        let refused = |error: SetupError| bad(&dir.display(), error.to_string());
+        let setup = Setup::parse(setup).map_err(refused)?;
+        let run = Run::new(&setup).map_err(refused)?;
         let wanted = |symbol: &str| {
             options.symbols.is_empty() || options.symbols.iter().any(|wanted| wanted.eq_ignore_ascii_case(symbol))
         };
@@ -169,7 +192,7 @@ impl Current {
     fn step(
         &mut self,
         output: &mut Output<'_>,
-        step: impl FnOnce(&mut Run, &mut crossbook_feed::recording::Out<'_>),
+        step: impl FnOnce(&mut Run, &mut crossbook_feed::run::Out<'_>),
     ) -> Result<(), ImportError> {
         self.records += 1;
         let Current {

@@ -5,7 +5,6 @@
 //! ends the recording at once.
 
 mod plan;
-mod sources;
 mod summary;
 
 use std::future::Future;
@@ -16,15 +15,16 @@ use std::time::Duration;
 
 use crossbook_feed::book::State;
 use crossbook_feed::clock::{Clock, Stamp};
-use crossbook_feed::error::FeedError;
 use crossbook_feed::fx::{Shown, publish};
-use crossbook_feed::input::{Body, Input, VenueIx};
-use crossbook_feed::journal::{About, Disk, Item, Journal, JournalError, Mark, Record, Status, VenueMark};
-use crossbook_feed::recording::{Run, SetupError, Told};
+use crossbook_feed::input::{Body, Input, Note, VenueIx};
+use crossbook_feed::journal::{About, Disk, Item, Journal, JournalError, Mark, Record, VenueMark};
+use crossbook_feed::rules::RulesNote;
+use crossbook_feed::rules::refresh::Refresher;
+use crossbook_feed::run::{Live, LiveError, Providers, Run, SetupError, Told, providers};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::plan::{Plan, PlanError, plan};
-use self::sources::Sources;
 pub use self::summary::{Law, Progress, Summary};
 
 /// Why a recording ended before it was told to.
@@ -36,23 +36,9 @@ pub enum RecordError {
     /// The plan makes no pipeline.
     #[error(transparent)]
     Setup(#[from] SetupError),
-    /// A connection cannot be planned, or TLS not be set up.
+    /// Nobody can be listened to, or not any more.
     #[error(transparent)]
-    Feed(#[from] FeedError),
-    /// Streams that a venue has not.
-    #[error("{venue}: {what}")]
-    Streams {
-        /// Which.
-        venue: String,
-        /// What is wrong.
-        what: String,
-    },
-    /// A source of data failed: a bug, and no reason to go on half alive.
-    #[error("a source of data failed: {0}")]
-    Source(String),
-    /// All sources ended by themselves, which none of them does.
-    #[error("the sources of data ended")]
-    Ended,
+    Live(#[from] LiveError),
     /// The summary cannot be written.
     #[error("write {}: {source}", path.display())]
     Summary {
@@ -82,20 +68,11 @@ impl Reason {
     }
 }
 
-/// Inputs that wait between the sockets and the journal.
-const QUEUE: usize = 8_192;
-
-/// Inputs taken at a time before signals and timers are looked at again.
-const AT_ONCE: usize = 256;
-
-/// Sources are given this long to close their sockets.
+/// Providers are given this long to close their sockets.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Of frames that could not be read, so many are told of one by one; all are counted.
 const MOST_TOLD: u64 = 20;
-
-/// A timer is looked at this often even when none is due.
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Records until `stop` says why to end. `watch` is shown the state every so often.
 ///
@@ -125,121 +102,84 @@ pub async fn record(
         setup: plan.setup.to_text()?,
     };
     let run = Run::new(&plan.setup)?;
-    let (out, mut inputs) = tokio::sync::mpsc::channel(QUEUE);
-    let mut sources = Sources::prepare(plan, start)?;
-    let known = std::mem::take(&mut sources.first);
+    let mut providers = providers(&plan.setup, &plan.clients, clock, plan.seed)?;
+    let known = refreshers(plan, start, &mut providers);
     let journal = Journal::open(&plan.out, about, &plan.journal, Arc::new(Disk), start)?;
-    let mut recording = Recording {
-        run,
+    let mut tape = Tape {
         journal,
-        sources: sources.start(&out),
         law: Law::default(),
-        start,
         unreadable: 0,
         rate: None,
     };
     let mut shown = None;
     if let Some(redis) = plan.setup.fx.as_ref().and_then(|fx| fx.redis.clone()) {
-        let (rate, slot) = tokio::sync::watch::channel(None);
-        recording.rate = Some(rate);
+        let (rate, slot) = watch::channel(None);
+        tape.rate = Some(rate);
         // Redis is a view: the recording neither waits for it nor fails with it.
         shown = Some(tokio::spawn(publish(redis, clock.clone(), slot)));
     }
-    // From here on time counts: a book is missing from the first moment, not from the first frame.
-    recording.step(tick(start)).await?;
-    for input in known {
-        recording.step(input).await?;
-    }
-    drop(out);
-    let reason = recording.until(stop, &mut inputs, clock, every, watch).await?;
-    let summary = recording.end(reason, inputs, clock, name, &plan.out).await;
+    let mut listening = Listening {
+        live: Live::with(run, providers, start, known, clock),
+        tape,
+    };
+    let reason = listening.until(stop, every, watch, (clock, start)).await?;
+    let summary = listening.end(reason, start, name, &plan.out).await;
     if let Some(shown) = shown {
         shown.abort();
     }
     summary
 }
 
-struct Recording {
-    run: Run,
+/// Who keeps the rules of each venue's markets fresh, and what is known of them at the start.
+fn refreshers(plan: &Plan, start: Stamp, providers: &mut Providers) -> Vec<Input> {
+    let mut known = Vec::new();
+    let lists = plan.fetchers.iter().zip(&plan.lists);
+    for ((at, venue), (fetcher, list)) in (0..).map(VenueIx).zip(&plan.setup.venues).zip(lists) {
+        if venue.markets.is_empty() {
+            continue;
+        }
+        let (refresher, update) = Refresher::new(
+            fetcher.clone(),
+            plan.clock.clone(),
+            at,
+            &venue.config,
+            venue.markets.clone(),
+            list,
+        );
+        providers.push((at, Box::new(refresher)));
+        known.push(Input {
+            stamp: start,
+            venue: at,
+            body: Body::Note(Box::new(Note::Rules(RulesNote::Update(update)))),
+        });
+    }
+    known
+}
+
+/// Where inputs go before anything is made of them, and what is told of them afterwards.
+struct Tape {
     journal: Journal,
-    sources: sources::Started,
     law: Law,
-    start: Stamp,
     /// Frames that could not be read; the first few are told of.
     unreadable: u64,
     /// Where the rate is shown to others.
-    rate: Option<tokio::sync::watch::Sender<Option<Shown>>>,
+    rate: Option<watch::Sender<Option<Shown>>>,
 }
 
-impl Recording {
-    async fn until(
-        &mut self,
-        stop: impl Future<Output = Reason>,
-        inputs: &mut tokio::sync::mpsc::Receiver<Input>,
-        clock: &Clock,
-        progress: Duration,
-        watch: &mut dyn FnMut(&Progress),
-    ) -> Result<Reason, RecordError> {
-        let mut stop = std::pin::pin!(stop);
-        let mut next_progress = Instant::now() + progress;
-        let mut shown = Progress::default();
-        let mut batch = Vec::with_capacity(AT_ONCE);
-        loop {
-            let due = self.due(clock);
-            tokio::select! {
-                biased;
-                reason = &mut stop => return Ok(reason),
-                error = self.journal.failed() => return Err(error.into()),
-                what = self.sources.failed() => return Err(RecordError::Source(what)),
-                () = tokio::time::sleep_until(next_progress) => {
-                    shown = self.progress(clock, inputs.len(), &shown);
-                    watch(&shown);
-                    next_progress = Instant::now() + progress;
-                }
-                received = inputs.recv_many(&mut batch, AT_ONCE) => {
-                    if received == 0 {
-                        return Err(RecordError::Ended);
-                    }
-                    for input in batch.drain(..) {
-                        self.step(input).await?;
-                    }
-                }
-                () = tokio::time::sleep(due) => {
-                    let stamp = clock.now();
-                    if self.run.pipeline().due_ns() <= stamp.mono_ns {
-                        self.step(tick(stamp)).await?;
-                    }
-                }
-            }
-        }
+impl Tape {
+    async fn keep(&mut self, input: &Input) -> Result<(), JournalError> {
+        self.law.take(input);
+        self.journal.push(Record::from(input.clone())).await
     }
 
-    /// How long until the next timer.
-    fn due(&self, clock: &Clock) -> Duration {
-        let due_ns = self.run.pipeline().due_ns().saturating_sub(clock.now().mono_ns);
-        u64::try_from(due_ns)
-            .map_or(Duration::ZERO, Duration::from_nanos)
-            .min(LONGEST_WAIT)
-    }
-
-    /// To the journal, then to the books.
-    async fn step(&mut self, input: Input) -> Result<(), RecordError> {
-        self.law.take(&input);
-        self.journal.push(Record::from(input.clone())).await?;
-        let Recording {
-            run,
-            sources,
-            unreadable,
-            ..
-        } = self;
-        run.input(&input, &mut |told| match told {
-            Told::Command(command) => sources.command(&command),
+    fn hear(&mut self, told: &Told<'_>) {
+        match told {
             Told::Said(text) => tracing::warn!("{text}"),
             Told::Quarantined {
                 venue, reason, bytes, ..
             } => {
-                *unreadable += 1;
-                if *unreadable <= MOST_TOLD {
+                self.unreadable += 1;
+                if self.unreadable <= MOST_TOLD {
                     tracing::warn!(
                         venue = venue.0,
                         bytes = bytes.len(),
@@ -247,31 +187,72 @@ impl Recording {
                     );
                 }
             }
-            Told::Event(..) => {}
-        });
-        if let (Some(rate), Some(fx)) = (&self.rate, self.run.fx()) {
+            Told::Event(..) | Told::Command(_) => {}
+        }
+    }
+
+    fn show(&self, input: &Input, run: &Run) {
+        if let (Some(rate), Some(fx)) = (&self.rate, run.fx()) {
             rate.send_replace(fx.shown(input.stamp));
         }
         if let Body::Link { conn, event } = &input.body {
             tracing::info!(venue = input.venue.0, conn = conn.0, "{event:?}");
         }
-        Ok(())
+    }
+}
+
+struct Listening {
+    live: Live,
+    tape: Tape,
+}
+
+impl Listening {
+    async fn until(
+        &mut self,
+        stop: impl Future<Output = Reason>,
+        every: Duration,
+        watch: &mut dyn FnMut(&Progress),
+        (clock, start): (&Clock, Stamp),
+    ) -> Result<Reason, RecordError> {
+        let mut stop = std::pin::pin!(stop);
+        let mut next_progress = Instant::now() + every;
+        let mut shown = Progress::default();
+        loop {
+            tokio::select! {
+                biased;
+                reason = &mut stop => return Ok(reason),
+                error = self.tape.journal.failed() => return Err(error.into()),
+                () = tokio::time::sleep_until(next_progress) => {
+                    shown = self.progress(clock.now().mono_ns - start.mono_ns, &shown);
+                    watch(&shown);
+                    next_progress = Instant::now() + every;
+                }
+                input = self.live.next() => {
+                    let input = input?;
+                    let Listening { live, tape } = self;
+                    tape.keep(&input).await?;
+                    live.take(&input, &mut |told| tape.hear(&told));
+                    tape.show(&input, live.run());
+                }
+            }
+        }
     }
 
-    fn progress(&self, clock: &Clock, waiting: usize, before: &Progress) -> Progress {
-        let now = clock.now();
-        let totals = self.run.totals();
+    fn progress(&self, elapsed_ns: i64, before: &Progress) -> Progress {
+        let Listening { live, tape } = self;
+        let totals = live.run().totals();
+        let (gaps, more) = live.run().gaps();
         let mut progress = Progress {
-            elapsed: Duration::from_nanos(u64::try_from(now.mono_ns - self.start.mono_ns).unwrap_or(0)),
-            received: self.law.received,
+            elapsed: Duration::from_nanos(u64::try_from(elapsed_ns).unwrap_or(0)),
+            received: tape.law.received,
             bytes: totals.bytes,
-            waiting: waiting as u64,
-            journal: self.journal.status(),
-            gaps: self.run.gaps().0.len() as u64 + self.run.gaps().1,
-            lost: self.law.lost(),
+            waiting: live.waiting() as u64,
+            journal: tape.journal.status(),
+            gaps: gaps.len() as u64 + more,
+            lost: tape.law.lost(),
             ..Progress::default()
         };
-        for (_, market) in self.run.pipeline().markets() {
+        for (_, market) in live.run().pipeline().markets() {
             match market.health().state() {
                 State::Live => progress.live += 1,
                 State::Stale => progress.stale += 1,
@@ -284,52 +265,31 @@ impl Recording {
     }
 
     /// Closes the sockets, takes what still waits, and closes the journal in order.
-    async fn end(
-        mut self,
-        reason: Reason,
-        mut inputs: tokio::sync::mpsc::Receiver<Input>,
-        clock: &Clock,
-        run: String,
-        out: &Path,
-    ) -> Result<Summary, RecordError> {
-        // What comes while the sockets close has been received, too, and is kept.
-        self.sources.stop();
-        let until = Instant::now() + PATIENCE;
-        loop {
-            tokio::select! {
-                biased;
-                input = inputs.recv() => match input {
-                    Some(input) => self.step(input).await?,
-                    None => break,
-                },
-                () = self.sources.ended(until) => inputs.close(),
-            }
+    async fn end(self, reason: Reason, start: Stamp, name: String, out: &Path) -> Result<Summary, RecordError> {
+        let Listening { live, mut tape } = self;
+        let mut closing = live.close(PATIENCE);
+        while let Some(input) = closing.next().await {
+            tape.keep(&input).await?;
+            closing.take(&input, &mut |told| tape.hear(&told));
         }
-        let now = clock.now();
-        self.step(tick(now)).await?;
-        self.run.finish(now, &mut |_| {});
-        let totals = self.run.totals();
+        let last = closing.last();
+        tape.keep(&last).await?;
+        closing.take(&last, &mut |told| tape.hear(&told));
+        let now = last.stamp;
+        let run = closing.finish(now, &mut |_| {});
         let stop = Record {
             stamp: now,
             item: Item::Mark(Mark::Stop {
                 reason: reason.name().to_owned(),
-                counts: summary::counts(&totals),
+                counts: summary::counts(&run.totals()),
             }),
         };
-        self.journal.push(stop).await?;
-        self.law.pushed += 1;
-        let status: Status = self.journal.close().await?;
-        let summary = Summary::new(run, reason, (self.start, now), &self.run, self.law, status);
+        tape.journal.push(stop).await?;
+        tape.law.pushed += 1;
+        let status = tape.journal.close().await?;
+        let summary = Summary::new(name, reason, (start, now), &run, tape.law, status);
         summary.write(out)?;
         Ok(summary)
-    }
-}
-
-fn tick(stamp: Stamp) -> Input {
-    Input {
-        stamp,
-        venue: VenueIx::NONE,
-        body: Body::Tick,
     }
 }
 

@@ -8,11 +8,11 @@ use crossbook_feed::clock::Clock;
 use crossbook_feed::error::FeedError;
 use crossbook_feed::fx::{FxConfig, SourceKind};
 use crossbook_feed::journal::JournalConfig;
-use crossbook_feed::recording::{Setup, VenueSetup};
 use crossbook_feed::rest::Clients;
 use crossbook_feed::rules::fetch::Fetcher;
 use crossbook_feed::rules::select::{MarketsConfig, SelectError, Selection, Side};
 use crossbook_feed::rules::{Catalogue, MarketError};
+use crossbook_feed::run::{Setup, VenueSetup};
 
 use crate::config::record::RecordConfig;
 

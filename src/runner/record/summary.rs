@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbook_feed::clock::Stamp;
 use crossbook_feed::input::{Body, Input, LinkEvent};
 use crossbook_feed::journal::Status;
-use crossbook_feed::recording::{GapRecord, Run, Totals};
+use crossbook_feed::run::{GapRecord, Run, Totals};
 use serde::Serialize;
 
 use super::{Reason, RecordError};

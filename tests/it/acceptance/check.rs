@@ -9,7 +9,7 @@ use crossbook_engine::event::{EventKind, Level};
 use crossbook_feed::book::MarketIx;
 use crossbook_feed::input::{Body, LinkEvent};
 use crossbook_feed::journal::{Item, Mark, Reader};
-use crossbook_feed::recording::{Run, Setup, Told};
+use crossbook_feed::run::{Run, Setup, Told};
 use crossbook_simex::exchange::Venue;
 use crossbook_simex::truth::read::Reader as TruthReader;
 use crossbook_simex::truth::{Line, checksum};

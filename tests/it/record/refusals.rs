@@ -61,6 +61,29 @@ fn f70_bad_input_is_told_and_leaves_nothing() {
     assert!(told.err.contains("record.toml"), "{}", told.err);
 }
 
+/// A folder with a segment that is none: the file and the place are named, and nothing is made.
+#[test]
+fn f70_a_segment_that_is_no_journal_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("rec")).unwrap();
+    let segment = dir.path().join("rec/000001-20261121T10.cbj");
+    for (bytes, word) in [
+        (vec![0x5a; 4_096], "bytes 0 to 4096"),
+        (Vec::new(), "ends after 0 bytes"),
+    ] {
+        std::fs::write(&segment, bytes).unwrap();
+        let told = lab::told(dir.path(), &["dataset", "import", "rec", "--out", "data"]);
+        assert_eq!(told.code, Some(2), "{}", told.err);
+        assert!(
+            told.err.contains("000001-20261121T10.cbj") && told.err.contains(word),
+            "{}",
+            told.err
+        );
+        assert!(told.err.contains("no run of `crossbook record`"), "{}", told.err);
+        assert!(!dir.path().join("data").exists());
+    }
+}
+
 /// Nothing listens at port 1: no fault of the file.
 #[test]
 fn a_venue_that_does_not_answer_is_a_fault_outside_and_leaves_nothing() {

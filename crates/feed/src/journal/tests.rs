@@ -16,8 +16,8 @@ use crate::clock::Stamp;
 use crate::error::FeedError;
 use crate::fx::{Reading, Said};
 use crate::input::{Answer, Body, ConnId, LinkEvent, Note, Request, VenueIx};
-use crate::recording::{Setup, VenueSetup};
 use crate::rules::RulesNote;
+use crate::run::{Setup, VenueSetup};
 use crate::venue::Protocol;
 
 /// 2026-11-21T19:00:00Z.

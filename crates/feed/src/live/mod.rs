@@ -5,12 +5,10 @@ mod clocks;
 mod links;
 mod market;
 mod pipeline;
-mod supervisor;
 
 pub use account::Account;
 pub use clocks::{Latency, LatencySummary};
 pub use pipeline::{Market, Options, Pipeline, PipelineError};
-pub use supervisor::{Live, LiveError};
 
 pub use crate::book::{Cause, Flag, Gap, Health, LiveEvent, MarketIx, Output, State};
 

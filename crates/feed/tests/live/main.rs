@@ -9,8 +9,8 @@ use crossbook_engine::book::BookSide;
 use crossbook_engine::event::{EventKind, Level};
 use crossbook_feed::clock::Clock;
 use crossbook_feed::input::{Body, Input, VenueIx};
-use crossbook_feed::live::{Live, Options, Output, Pipeline};
-use crossbook_feed::venue::VenueConfig;
+use crossbook_feed::live::MarketIx;
+use crossbook_feed::run::{Live, Run, Setup, Told, VenueSetup};
 use crossbook_simex::config::{Config, Markets, Rates};
 use crossbook_simex::exchange::{Exchange, Venue};
 use crossbook_simex::server::Server;
@@ -23,7 +23,7 @@ const LENGTH: Duration = Duration::from_secs(4);
 
 const VENUES: [Venue; 2] = [Venue::Upbit, Venue::Binance];
 
-fn venues(server: &Server) -> Vec<(VenueConfig, Vec<String>)> {
+fn setup(server: &Server) -> Setup {
     let venue = |name: &str, protocol: &str, of: Venue, markets: &[&str]| {
         // Connections are replaced every second and a half, while the old one is still there.
         let text = format!(
@@ -32,13 +32,18 @@ fn venues(server: &Server) -> Vec<(VenueConfig, Vec<String>)> {
             server.rest_url(of),
             server.ws_url(of)
         );
-        let config = toml::from_str(&text).expect("a venue file");
-        (config, markets.iter().map(|market| (*market).to_owned()).collect())
+        VenueSetup {
+            config: toml::from_str(&text).expect("a venue file"),
+            markets: markets.iter().map(|market| (*market).to_owned()).collect(),
+        }
     };
-    vec![
-        venue("upbit", "upbit", Venue::Upbit, &["KRW-BTC", "KRW-ETH"]),
-        venue("binance", "binance-spot", Venue::Binance, &["BTCUSDT", "ETHUSDT"]),
-    ]
+    Setup {
+        venues: vec![
+            venue("upbit", "upbit", Venue::Upbit, &["KRW-BTC", "KRW-ETH"]),
+            venue("binance", "binance-spot", Venue::Binance, &["BTCUSDT", "ETHUSDT"]),
+        ],
+        fx: None,
+    }
 }
 
 /// Loses, repeats and reorders frames on their way, always in the same manner.
@@ -84,7 +89,7 @@ fn key(venue: usize, ids: &crossbook_engine::book::sync::MessageIds) -> u64 {
 }
 
 /// Takes an input and hands on what follows from it.
-type Taker<'t> = dyn FnMut(&Input, &mut dyn FnMut(Output<'_>)) + 't;
+type Taker<'t> = dyn FnMut(&Input, &mut dyn FnMut(Told<'_>)) + 't;
 
 /// Takes an input; the markets whose books changed, with what identifies them now, and a text of each event.
 fn take(
@@ -94,8 +99,8 @@ fn take(
     events: &mut Vec<String>,
 ) -> Vec<(u16, u64)> {
     let mut changed = Vec::new();
-    taker(input, &mut |output| {
-        if let Output::Event(event) = output {
+    taker(input, &mut |told| {
+        if let Told::Event(_, event) = told {
             if matches!(event.kind, EventKind::Snapshot { .. } | EventKind::Update { .. }) {
                 let key = key(venue_of(event.market.0), &event.ids);
                 changed.retain(|(market, _)| *market != event.market.0);
@@ -125,13 +130,14 @@ async fn c1_c2_c5_f12_f13_f14_no_book_is_live_and_wrong_and_the_session_replays(
         .await
         .expect("a server");
 
-    let venues = venues(&server);
+    let setup = setup(&server);
     let clock = Clock::system();
-    let mut live = Live::start(&venues, Options::default(), &clock, 7).expect("live data");
+    let mut live = Live::start(&setup, &clock, 7).expect("live data");
     let mut trouble = Trouble::default();
     let mut inputs = Vec::new();
     let mut events = Vec::new();
     let names: Vec<(usize, String)> = live
+        .run()
         .pipeline()
         .markets()
         .map(|(_, market)| (usize::from(market.venue().0), market.symbol().to_owned()))
@@ -145,10 +151,7 @@ async fn c1_c2_c5_f12_f13_f14_no_book_is_live_and_wrong_and_the_session_replays(
             inputs.push(input);
             for (market, key) in changed {
                 let ix = usize::from(market);
-                let view = live
-                    .pipeline()
-                    .market(crossbook_feed::live::MarketIx(market))
-                    .expect("a market");
+                let view = live.run().pipeline().market(MarketIx(market)).expect("a market");
                 if !view.health().is_live() {
                     continue;
                 }
@@ -163,18 +166,19 @@ async fn c1_c2_c5_f12_f13_f14_no_book_is_live_and_wrong_and_the_session_replays(
             }
         }
     }
-    let mut rest = Vec::new();
-    let pipeline = live
-        .stop(
-            Duration::from_secs(2),
-            &mut |input| rest.push(input.clone()),
-            &mut |output| {
-                if let Output::Event(event) = output {
-                    events.push(format!("{event:?}"));
-                }
-            },
-        )
-        .await;
+    let mut closing = live.close(Duration::from_secs(2));
+    while let Some(input) = closing.next().await {
+        take(
+            &mut |input, out| closing.take(input, out),
+            &input,
+            &venue_of,
+            &mut events,
+        );
+        inputs.push(input);
+    }
+    let last = closing.last().stamp;
+    let run = closing.finish(last, &mut |_| {});
+    let pipeline = run.pipeline();
     server.stop().await.unwrap();
 
     assert!(trouble.lost > 2, "{} frames, {} lost", trouble.frames, trouble.lost);
@@ -195,9 +199,9 @@ async fn c1_c2_c5_f12_f13_f14_no_book_is_live_and_wrong_and_the_session_replays(
     }
 
     // What was seen, seen again.
-    let mut again = Pipeline::new(&venues, Options::default()).expect("a pipeline");
+    let mut again = Run::new(&setup).expect("a run");
     let mut replayed = Vec::new();
-    for input in inputs.iter().chain(&rest) {
+    for input in &inputs {
         take(
             &mut |input, out| again.input(input, out),
             input,
@@ -205,6 +209,8 @@ async fn c1_c2_c5_f12_f13_f14_no_book_is_live_and_wrong_and_the_session_replays(
             &mut replayed,
         );
     }
+    again.finish(last, &mut |_| {});
+    assert!(run.covers() && again.totals() == run.totals());
     assert_eq!(replayed.len(), events.len());
     for (at, (one, other)) in replayed.iter().zip(&events).enumerate() {
         assert_eq!(one, other, "event {at}");

@@ -1,72 +1,28 @@
-//! A run of the feed as its recorder has it and as its journal gives it back: one pipeline, one book of rates, one account.
+//! A run of the feed, as it is while it listens and as its journal gives it back: one pipeline, one book of rates, one
+//! account.
 //!
 //! Both feed their inputs, in order, to [`Run::input`]; nothing else enters, so both see the same events, the same gaps and
-//! the same counts. It does no I/O and keeps no events.
+//! the same counts. It does no I/O and keeps no events. [`Live`] is the loop around it while it listens.
+
+mod live;
+mod setup;
+mod totals;
 
 use std::collections::BTreeMap;
 
 use crossbook_engine::book::sync::MessageIds;
 use crossbook_engine::event::EventKind;
-use serde::{Deserialize, Serialize};
-use thiserror::Error;
+
+pub use live::{Closing, Live, LiveError, Providers, providers};
+pub use setup::{Setup, SetupError, VenueSetup};
+pub use totals::{GapRecord, Totals};
 
 use crate::book::{Gap, LiveEvent, MarketIx, Output};
 use crate::clock::Stamp;
-use crate::fx::{FxBook, FxConfig, FxDesk, FxDeskError, FxEvent, SourceIx};
+use crate::fx::{FxBook, FxDesk, FxEvent, SourceIx};
 use crate::input::{Body, Command, Input, Note, VenueIx, Via};
-use crate::live::{Options, Pipeline, PipelineError};
+use crate::live::{Options, Pipeline};
 use crate::rules::{MarketRules, RuleBook, RuleChange, RuleKind, RulesNote};
-use crate::venue::VenueConfig;
-
-/// What a run was told to do: enough to make its pipeline again. Journals hold it in every segment.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Setup {
-    /// Venues, in the order of [`VenueIx`].
-    pub venues: Vec<VenueSetup>,
-    /// Exchange rates, if they were wanted.
-    pub fx: Option<FxConfig>,
-}
-
-/// A venue and its markets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct VenueSetup {
-    /// The venue file, complete.
-    pub config: VenueConfig,
-    /// Markets in the venue's spelling.
-    pub markets: Vec<String>,
-}
-
-/// Why a run cannot be made of a setup.
-#[derive(Debug, Error)]
-pub enum SetupError {
-    /// Venues and markets do not fit together.
-    #[error(transparent)]
-    Pipeline(#[from] PipelineError),
-    /// `[fx]` makes no sense.
-    #[error(transparent)]
-    Fx(#[from] FxDeskError),
-    /// It is not the text of a setup.
-    #[error("what the run was told cannot be read: {0}")]
-    Text(#[from] serde_json::Error),
-}
-
-impl Setup {
-    /// As text, for a journal.
-    ///
-    /// # Errors
-    /// When a value has no JSON form, which none of these types brings about.
-    pub fn to_text(&self) -> Result<String, SetupError> {
-        Ok(serde_json::to_string(self)?)
-    }
-
-    /// From its text.
-    ///
-    /// # Errors
-    /// [`SetupError::Text`].
-    pub fn parse(text: &str) -> Result<Setup, SetupError> {
-        Ok(serde_json::from_str(text)?)
-    }
-}
 
 /// What leaves a run.
 #[derive(Debug)]
@@ -92,68 +48,6 @@ pub enum Told<'a> {
 
 /// Where it goes.
 pub type Out<'s> = dyn FnMut(Told<'_>) + 's;
-
-/// A stretch without a live book, as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct GapRecord {
-    /// Venue by name.
-    pub venue: String,
-    /// In the venue's spelling.
-    pub market: String,
-    /// Its first instant, nanoseconds since the epoch.
-    pub from: i64,
-    /// Its end.
-    pub to: i64,
-    /// Length by the monotonic clock, in nanoseconds.
-    pub length_ns: i64,
-    /// Why.
-    pub cause: String,
-}
-
-/// What became of everything that came in: law C1, and law C2 by its sums.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Totals {
-    /// Frames and answers that came.
-    pub received: u64,
-    /// Of them, those with something for a book or an event.
-    pub applied: u64,
-    /// Passed over, by kind or reason.
-    pub ignored: BTreeMap<String, u64>,
-    /// Could not be read.
-    pub quarantined: u64,
-    /// Wait for a snapshot; none at the end.
-    pub waiting: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Requests that failed or were refused.
-    pub failed_requests: u64,
-    /// Market time with a live book, in nanoseconds, summed over markets.
-    pub live_ns: i64,
-    /// Market time in gaps.
-    pub gap_ns: i64,
-}
-
-impl Totals {
-    /// Whether everything that came is accounted for.
-    pub fn balances(&self) -> bool {
-        self.received == self.applied + self.ignored.values().sum::<u64>() + self.quarantined + self.waiting
-    }
-
-    /// Adds another run's.
-    pub fn add(&mut self, other: &Totals) {
-        self.received += other.received;
-        self.applied += other.applied;
-        self.quarantined += other.quarantined;
-        self.waiting += other.waiting;
-        self.bytes += other.bytes;
-        self.failed_requests += other.failed_requests;
-        self.live_ns += other.live_ns;
-        self.gap_ns += other.gap_ns;
-        for (reason, count) in &other.ignored {
-            *self.ignored.entry(reason.clone()).or_default() += count;
-        }
-    }
-}
 
 /// A run.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod process;
 mod real;
 mod real_import;
 mod record;
+mod redis_server;
 mod report;
 mod synth;
 mod tidy;

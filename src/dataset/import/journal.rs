@@ -97,7 +97,10 @@ fn unreadable(dir: &Path, report: &Damages) -> ImportError {
     let (file, what) = match (report.damages.first(), report.cuts.first()) {
         (Some(damage), _) => (
             &damage.file,
-            format!("bytes {} to {}: {}", damage.from, damage.to, damage.what),
+            format!(
+                "no segment of a journal, or damaged: bytes {} to {} ({})",
+                damage.from, damage.to, damage.what
+            ),
         ),
         (None, Some(cut)) => (
             &cut.file,

@@ -2,6 +2,7 @@
 
 mod crash;
 mod datasets;
+mod rates;
 mod refusals;
 
 use std::path::{Path, PathBuf};

@@ -68,7 +68,7 @@ fn f70_a_segment_that_is_no_journal_is_refused_by_name() {
     std::fs::create_dir(dir.path().join("rec")).unwrap();
     let segment = dir.path().join("rec/000001-20261121T10.cbj");
     for (bytes, word) in [
-        (vec![0x5a; 4_096], "bytes 0 to 4096"),
+        (vec![0x5a; 4_096], "bytes 0 to 32 (the head of the segment)"),
         (Vec::new(), "ends after 0 bytes"),
     ] {
         std::fs::write(&segment, bytes).unwrap();

@@ -9,7 +9,7 @@ use crossbook_engine::rng::Rng;
 
 use super::outage::same_as_the_log;
 use super::process::{Site, TRIALS, same, told, whole, worker};
-use super::server::Server;
+use crate::redis_server::Server;
 
 fn seeds() -> u64 {
     let wanted = std::env::var("CROSSBOOK_SEEDS")

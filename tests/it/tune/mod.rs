@@ -9,7 +9,6 @@ mod outage;
 mod pictures;
 mod process;
 mod samples;
-mod server;
 mod sessions;
 mod verdict;
 mod workers;

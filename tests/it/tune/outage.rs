@@ -13,8 +13,8 @@ use crossbook::tune::store::link::Address;
 use crossbook::tune::store::redis::{StoreError, fetch};
 use crossbook::tune::trial::{Record, Task};
 
-use super::server::Server;
 use super::{Watch, alone, evaluate, folder, plan, run_with, slowly};
+use crate::redis_server::Server;
 
 const TRIALS: &str = "tuning:test:replay:tuning_session:s:trials";
 

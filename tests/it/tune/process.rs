@@ -10,7 +10,7 @@ use crossbook::dataset::synth::Spec;
 use crossbook::tune::store::link::{Address, Link};
 
 use super::super::lab::{self, Told};
-use super::server::{self, Server};
+use crate::redis_server::{self, Server};
 
 /// A short session on the bundled market, in which what is told decides what is asked, and some are pruned.
 pub const QUESTION: [&str; 9] = [
@@ -211,7 +211,7 @@ fn f37_ctrl_c_says_where_the_session_is_and_its_command_goes_on() {
         let site = Site::new();
         let child = site.begin("stopped", &store);
         site.until("stopped", 3);
-        server::signal(child.id(), "INT");
+        redis_server::signal(child.id(), "INT");
         let stopped = told(child);
         assert_eq!(stopped.code, Some(3), "{}", stopped.err);
         let lines = site.lines("stopped");
@@ -552,12 +552,12 @@ fn f74_a_worker_that_hangs_keeps_its_task_for_a_lease() {
     loop {
         assert!(Instant::now() < patience, "the worker takes no task");
         if !server.list(&["HKEYS", leases]).is_empty() {
-            server::signal(hung.id(), "STOP");
+            redis_server::signal(hung.id(), "STOP");
             if !server.list(&["HKEYS", leases]).is_empty() {
                 break;
             }
             // It had just handed in.
-            server::signal(hung.id(), "CONT");
+            redis_server::signal(hung.id(), "CONT");
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -570,7 +570,7 @@ fn f74_a_worker_that_hangs_keeps_its_task_for_a_lease() {
     same(&site, "s", &ended);
     assert_eq!(told(crew).code, Some(0));
     // Woken up, it finds that the session is over.
-    server::signal(hung.id(), "CONT");
+    redis_server::signal(hung.id(), "CONT");
     assert_eq!(told(hung).code, Some(0));
 }
 
@@ -632,7 +632,7 @@ fn a_password_is_used_and_never_printed() {
     let child = site.begin("s", &["--store", &url, "--threads", "0"]);
     let crew = worker("s", &url, &[]);
     site.until("s", 2);
-    server::signal(child.id(), "INT");
+    redis_server::signal(child.id(), "INT");
     let stopped = told(child);
     assert_eq!(stopped.code, Some(3), "{}", stopped.err);
     assert!(

@@ -10,8 +10,8 @@ use crossbook::tune::store::link::{Address, Link};
 use crossbook::tune::trial::{Record, State, Task};
 use crossbook::tune::worker::{self, End, Terms};
 
-use super::server::Server;
 use super::{Watch, alone, evaluate, folder, identity, plan, run_with, slowly};
+use crate::redis_server::Server;
 
 const LEASE: Duration = Duration::from_millis(300);
 

@@ -17,7 +17,7 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 #[test]
-fn f28_the_rate_is_shown_in_redis_and_its_loss_costs_the_recording_nothing() {
+fn f52_the_rate_is_shown_in_redis_and_its_loss_costs_the_recording_nothing() {
     const KEY: &str = "lab:fx:usdkrw";
     let Some(mut redis) = Server::start("rates") else {
         return;

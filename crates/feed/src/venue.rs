@@ -47,9 +47,9 @@ pub struct VenueConfig {
     /// Where data come from.
     #[serde(default)]
     pub data_source: DataSource,
-    /// Which streams are subscribed to, for each market.
-    #[serde(default = "VenueConfig::default_streams")]
-    pub streams: Vec<StreamKind>,
+    /// Which streams are subscribed to, for each market; those of [`VenueConfig::streams`] when absent.
+    #[serde(default)]
+    pub streams: Option<Vec<StreamKind>>,
     /// Kinds of streams that must speak within `first_data_ms` of the subscription, else the connection is made anew.
     /// When absent: all of Upbit (it sends a snapshot of each), and all of Binance but trades (it sends changes only).
     #[serde(default)]
@@ -229,12 +229,17 @@ impl Default for RestLimits {
 }
 
 impl VenueConfig {
-    fn default_streams() -> Vec<StreamKind> {
-        vec![StreamKind::Book, StreamKind::Trade]
-    }
-
     const fn default_markets_per_socket() -> u16 {
         100
+    }
+
+    /// Streams that are subscribed to, for each market: by default book and trades, and of perpetuals funding as well.
+    pub fn streams(&self) -> &[StreamKind] {
+        match (&self.streams, self.protocol) {
+            (Some(streams), _) => streams,
+            (None, Protocol::Upbit | Protocol::BinanceSpot) => &[StreamKind::Book, StreamKind::Trade],
+            (None, Protocol::BinanceUsdm) => &[StreamKind::Book, StreamKind::Trade, StreamKind::MarkPrice],
+        }
     }
 
     /// Base of REST requests, without a slash at its end.

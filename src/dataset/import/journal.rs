@@ -304,7 +304,7 @@ impl Current {
 
 /// How the messages of a venue's books are numbered, as a validator may check it.
 fn sequence(config: &VenueConfig) -> SequenceRule {
-    let diffs = config.streams.contains(&StreamKind::Book);
+    let diffs = config.streams().contains(&StreamKind::Book);
     match config.protocol {
         Protocol::Upbit => SequenceRule::UpbitTimestamp,
         Protocol::BinanceSpot if diffs => SequenceRule::BinanceSpot,

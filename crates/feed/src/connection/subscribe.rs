@@ -164,7 +164,7 @@ struct BinanceAsk<'a> {
 /// [`PlanError`] when the venue has not what is asked for.
 pub fn plan(config: &VenueConfig, markets: &[String]) -> Result<Vec<Plan>, PlanError> {
     check(config, markets)?;
-    let mut kinds = config.streams.clone();
+    let mut kinds = config.streams().to_vec();
     kinds.sort_unstable();
     kinds.dedup();
     let most = match config.protocol {
@@ -182,10 +182,10 @@ pub fn plan(config: &VenueConfig, markets: &[String]) -> Result<Vec<Plan>, PlanE
 
 fn check(config: &VenueConfig, markets: &[String]) -> Result<(), PlanError> {
     let venue = || config.name.clone();
-    if config.streams.is_empty() || config.markets_per_socket == 0 {
+    if config.streams().is_empty() || config.markets_per_socket == 0 {
         return Err(PlanError::Nothing(venue()));
     }
-    if let Some(&kind) = config.streams.iter().find(|&&kind| !offered(config.protocol, kind)) {
+    if let Some(&kind) = config.streams().iter().find(|&&kind| !offered(config.protocol, kind)) {
         return Err(PlanError::NotOffered {
             venue: venue(),
             protocol: config.protocol,
@@ -193,13 +193,13 @@ fn check(config: &VenueConfig, markets: &[String]) -> Result<(), PlanError> {
         });
     }
     let named = config.first_data.iter().flatten();
-    if let Some(&kind) = named.into_iter().find(|kind| !config.streams.contains(kind)) {
+    if let Some(&kind) = named.into_iter().find(|kind| !config.streams().contains(kind)) {
         return Err(PlanError::NotSubscribed { venue: venue(), kind });
     }
     let depths: &[u16] = match config.protocol {
         // Another number would silently mean 30.
         Protocol::Upbit => &[1, 5, 15, 30],
-        _ if config.streams.contains(&StreamKind::PartialBook) => &[5, 10, 20],
+        _ if config.streams().contains(&StreamKind::PartialBook) => &[5, 10, 20],
         _ => &[],
     };
     if let Some(levels) = config

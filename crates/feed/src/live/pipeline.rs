@@ -743,7 +743,7 @@ fn settle(account: &mut Account, book: &mut MarketBook) {
 fn book_source(config: &VenueConfig) -> Result<StreamKind, PipelineError> {
     [StreamKind::Book, StreamKind::PartialBook, StreamKind::BookTicker]
         .into_iter()
-        .find(|kind| config.streams.contains(kind))
+        .find(|kind| config.streams().contains(kind))
         .ok_or_else(|| PipelineError::NoBook {
             venue: config.name.clone(),
         })

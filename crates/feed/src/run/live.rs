@@ -180,16 +180,16 @@ impl Live {
             let due = self.due();
             tokio::select! {
                 biased;
+                Some(ended) = self.tasks.join_next() => {
+                    if let Err(failed) = ended {
+                        return Err(LiveError::Failed(failed.to_string()));
+                    }
+                }
                 received = self.inputs.recv_many(&mut self.batch, AT_ONCE) => {
                     if received == 0 {
                         return Err(LiveError::Ended);
                     }
                     self.ready.extend(self.batch.drain(..));
-                }
-                Some(ended) = self.tasks.join_next() => {
-                    if let Err(failed) = ended {
-                        return Err(LiveError::Failed(failed.to_string()));
-                    }
                 }
                 () = tokio::time::sleep(due) => {
                     let now = self.clock.now();

@@ -43,6 +43,7 @@ fn shipped_venue_files_have_every_key_with_its_default() {
         let defaults = VenueConfig {
             rest_url: Some(least.rest_base().to_owned()),
             ws_url: Some(least.ws_base().to_owned()),
+            streams: Some(least.streams().to_vec()),
             ..least.clone()
         };
         assert_eq!(told, defaults, "{name}");

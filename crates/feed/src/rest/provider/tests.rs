@@ -32,7 +32,7 @@ fn provider(
 ) -> RestProvider {
     let mut config = server.venue(protocol);
     config.rest.clock_ms = 0;
-    config.streams = vec![crate::venue::StreamKind::Book];
+    config.streams = Some(vec![crate::venue::StreamKind::Book]);
     change(&mut config);
     let clock = Clock::starting_at(TimestampNs(1_795_289_082_000_000_000));
     let client = Clients::new(clock).expect("TLS").venue(&config).expect("a client");

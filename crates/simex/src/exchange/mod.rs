@@ -9,6 +9,7 @@ mod book;
 mod faulty;
 mod matching;
 mod orders;
+mod settle;
 #[cfg(test)]
 mod tests;
 

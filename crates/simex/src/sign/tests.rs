@@ -1,5 +1,5 @@
 use super::binance::{Refusal as BinanceRefusal, check, check_time, rest_payload, ws_payload};
-use super::upbit::{self, Refusal, body_query, query_hash};
+use super::upbit::{self, Refusal, body_members, query_hash, query_text};
 use super::{KeyError, Nonces, Secret, text};
 
 const ACCESS: &str = "exampleAccessKey";
@@ -49,17 +49,18 @@ fn upbits_worked_hashes_come_out() {
         query_hash("market=KRW-BTC&states[]=wait&states[]=watch"),
         "c01bbcb80094d2225c90eda65128baf7ef800471fbdeb76579856d1532cd263060e41ede9c52bfc926a0b46c4b7797a61e4327cda59d236f829cde4c875dfe77"
     );
+    let text = |body: &[u8]| body_members(body).map(|members| query_text(&members));
     let body = br#"{"market":"KRW-BTC","side":"bid","volume":"0.0005","price":"10000000","ord_type":"limit"}"#;
     assert_eq!(
-        query_hash(&body_query(body).unwrap()),
+        query_hash(&text(body).unwrap()),
         "69098b6c4f1518a87f8b03932e893084bd4034f58a80cfed692567f62fa7983842426d5fe5f4425222af7e759b0580ad494d9830e6d20ec87bcb55a3f91e0a42"
     );
     assert_eq!(
-        body_query(br#"{"a":[1,"x"],"b":true,"c":null}"#).as_deref(),
+        text(br#"{"a":[1,"x"],"b":true,"c":null}"#).as_deref(),
         Some("a[]=1&a[]=x&b=true")
     );
-    assert_eq!(body_query(br#"{"a":{"b":1}}"#), None);
-    assert_eq!(body_query(b"[1]"), None);
+    assert_eq!(text(br#"{"a":{"b":1}}"#), None);
+    assert_eq!(text(b"[1]"), None);
 }
 
 #[test]

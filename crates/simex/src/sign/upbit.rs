@@ -101,19 +101,13 @@ pub fn query_hash(query: &str) -> String {
     text::to_hex(digest::digest(&digest::SHA512, query.as_bytes()).as_ref())
 }
 
-/// The query text that a JSON body stands for: its members in order, arrays as `key[]=value`. `None` when the body is not
-/// one object of plain members.
-pub fn body_query(body: &[u8]) -> Option<String> {
-    Some(
-        body_members(body)?
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect::<Vec<_>>()
-            .join("&"),
-    )
+/// The query text that a body's members stand for, as it is hashed: in their order, without percent signs.
+pub fn query_text(members: &[(String, String)]) -> String {
+    let pairs: Vec<String> = members.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.join("&")
 }
 
-/// The members of a JSON body in order, arrays as several `key[]`.
+/// The members of a JSON body in order, arrays as several `key[]`. `None` when the body is not one object of plain members.
 pub fn body_members(body: &[u8]) -> Option<Vec<(String, String)>> {
     use serde_json::Value;
     fn plain(value: &Value) -> Option<String> {

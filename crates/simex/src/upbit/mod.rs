@@ -3,6 +3,7 @@
 pub mod error;
 pub mod order;
 pub mod private;
+pub mod request;
 pub mod rest;
 pub mod stream;
 pub mod wire;

@@ -9,7 +9,8 @@ use crossbook_engine::units::TimestampNs;
 use hyper::Method;
 
 use super::error;
-use super::order::{self, NEW, REPLACING, Trades, parse, parse_uuid, refused, show, show_balance, show_chance, uuid};
+use super::order::{self, Trades, parse_uuid, show, show_balance, show_chance, uuid};
+use super::request::{NEW, REPLACING, parse, refused};
 use super::rest::{counted, group};
 use crate::exchange::{NewOrder, OrderFilter, OrderRef, OrderState, OrderView, Symbol, Venue};
 use crate::server::http::{Call, Reply, list, member};
@@ -17,7 +18,7 @@ use crate::server::hub::{Hub, Inner};
 use crate::server::limits::Limit;
 use crate::server::text::Civil;
 use crate::sign::text::{Plus, members, percent_decode};
-use crate::sign::upbit::{Refusal, body_members, check};
+use crate::sign::upbit::{Refusal, body_members, check, query_text};
 
 type Members<'a> = &'a [(String, String)];
 
@@ -59,8 +60,7 @@ pub fn answer(hub: &Hub, call: &Call, path: &str) -> Reply {
                 "The body is not a JSON object of plain members.",
             );
         };
-        let text: Vec<String> = params.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        (text.join("&"), params)
+        (query_text(&params), params)
     } else {
         match (percent_decode(&call.query), members(&call.query, Plus::IsItself)) {
             (Some(text), Some(params)) => (text, params),

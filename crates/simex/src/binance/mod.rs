@@ -5,6 +5,7 @@ pub mod error;
 pub mod limit;
 pub mod order;
 pub mod private;
+pub mod request;
 pub mod rest;
 pub mod stream;
 pub mod usdm;

@@ -6,7 +6,8 @@ use hyper::Method;
 
 use super::error::Error;
 use super::limit::{Cost, ORDERS, count_order, counted, orders_used};
-use super::order::{self, Answer, cancel_id, cancelled, my_trade, parse, placed, refused, show};
+use super::order::{self, cancel_id, cancelled, my_trade, placed, show};
+use super::request::{Answer, parse, refused};
 use super::rest::{find, limit};
 use super::wire::TimeUnit;
 use crate::exchange::{OrderFilter, OrderRef, OrderView, Venue};

@@ -62,6 +62,11 @@ impl Error {
         Error::new(-1121, "Invalid symbol.")
     }
 
+    /// A market in which nothing was traded yet.
+    pub fn no_reference() -> Error {
+        Error::new(-2043, "This symbol doesn't have a reference price.")
+    }
+
     /// A signature, timestamp or window that was refused.
     pub fn refused(refusal: Refusal) -> Error {
         Error::new(refusal.code(), refusal.to_string())

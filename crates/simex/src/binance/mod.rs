@@ -2,6 +2,7 @@
 //! the market streams of both.
 
 pub mod error;
+pub mod filters;
 pub mod limit;
 pub mod order;
 pub mod private;

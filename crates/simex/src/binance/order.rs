@@ -9,7 +9,7 @@ use crossbook_engine::units::TimestampNs;
 
 use super::request::Answer;
 use super::wire::TimeUnit;
-use crate::exchange::{Balance, Fill, NewOrder, OrderKind, OrderState, OrderView, SelfMatch, TimeInForce};
+use crate::exchange::{Amend, Balance, Fill, NewOrder, OrderKind, OrderState, OrderView, SelfMatch, TimeInForce};
 use crate::server::text::quoted;
 
 const fn side(side: Side) -> &'static str {
@@ -25,6 +25,17 @@ pub const fn kind(order: &NewOrder) -> &'static str {
         (OrderKind::Limit { .. }, TimeInForce::PostOnly) => "LIMIT_MAKER",
         (OrderKind::Limit { .. }, _) => "LIMIT",
         _ => "MARKET",
+    }
+}
+
+/// Why an order expired; since 2026-03-26 told of those that did.
+const fn expiry_reason(view: &OrderView) -> Option<&'static str> {
+    match (view.state, view.order.kind, view.order.tif) {
+        (OrderState::OutOfRange, _, _) => Some("EXECUTION_RULE_PRICE_RANGE_EXCEEDED"),
+        (OrderState::Expired, OrderKind::Limit { .. }, TimeInForce::Fok) => Some("UNFILLED_FOK_ORDER_EXPIRED"),
+        (OrderState::Expired, OrderKind::Limit { .. }, _) => Some("UNFILLED_IOC_QUANTITY_EXPIRED"),
+        (OrderState::Expired, ..) => Some("INSUFFICIENT_LIQUIDITY"),
+        _ => None,
     }
 }
 
@@ -53,7 +64,7 @@ fn status(view: &OrderView) -> &'static str {
         OrderState::Open => "PARTIALLY_FILLED",
         OrderState::Filled => "FILLED",
         OrderState::Cancelled => "CANCELED",
-        OrderState::Expired => "EXPIRED",
+        OrderState::Expired | OrderState::OutOfRange => "EXPIRED",
         OrderState::Prevented => "EXPIRED_IN_MATCH",
     }
 }
@@ -82,8 +93,9 @@ fn id(view: &OrderView) -> String {
 /// Members that every form of an order has, from `price` on.
 fn common(view: &OrderView) -> String {
     let (price, qty, quote_qty) = sizes(view);
+    let reason = expiry_reason(view).map_or(String::new(), |reason| format!(r#","expiryReason":"{reason}""#));
     format!(
-        r#""price":"{price}","origQty":"{qty}","executedQty":"{}","origQuoteOrderQty":"{quote_qty}","cummulativeQuoteQty":"{}","status":"{}","timeInForce":"{}","type":"{}","side":"{}","selfTradePreventionMode":"{}""#,
+        r#""price":"{price}","origQty":"{qty}","executedQty":"{}","origQuoteOrderQty":"{quote_qty}","cummulativeQuoteQty":"{}","status":"{}","timeInForce":"{}","type":"{}","side":"{}","selfTradePreventionMode":"{}"{reason}"#,
         view.executed,
         view.executed_funds,
         status(view),
@@ -159,6 +171,44 @@ pub fn cancelled(view: &OrderView, cancel_id: &str, unit: TimeUnit) -> String {
     )
 }
 
+/// The answer to an amendment. Here the sums have other names than elsewhere.
+pub fn amended(view: &OrderView, amend: &Amend, unit: TimeUnit) -> String {
+    let (price, qty, quote_qty) = sizes(view);
+    format!(
+        r#"{{"transactTime":{},"executionId":{},"amendedOrder":{{"symbol":{},"orderId":{},"orderListId":-1,"origClientOrderId":{},"clientOrderId":{},"price":"{price}","qty":"{qty}","executedQty":"{}","preventedQty":"{}","quoteOrderQty":"{quote_qty}","cumulativeQuoteQty":"{}","status":"{}","timeInForce":"{}","type":"{}","side":"{}","workingTime":{},"selfTradePreventionMode":"{}"}}}}"#,
+        unit.of(amend.ts),
+        amend.execution,
+        quoted(&view.order.symbol),
+        view.id,
+        quoted(amend.old_client_id.as_deref().unwrap_or_default()),
+        id(view),
+        view.executed,
+        view.prevented,
+        view.executed_funds,
+        status(view),
+        tif(view.order.tif),
+        kind(&view.order),
+        side(view.order.side),
+        unit.of(view.created),
+        self_match(view.order.self_match),
+    )
+}
+
+/// An element of `order/amendments`.
+pub fn amendment(view: &OrderView, amend: &Amend, unit: TimeUnit) -> String {
+    format!(
+        r#"{{"symbol":{},"orderId":{},"executionId":{},"origClientOrderId":{},"newClientOrderId":{},"origQty":"{}","newQty":"{}","time":{}}}"#,
+        quoted(&view.order.symbol),
+        view.id,
+        amend.execution,
+        quoted(amend.old_client_id.as_deref().unwrap_or_default()),
+        quoted(&amend.client_id),
+        amend.old_qty,
+        amend.qty,
+        unit.of(amend.ts),
+    )
+}
+
 /// An element of `myTrades`.
 pub fn my_trade(view: &OrderView, fill: &Fill, unit: TimeUnit) -> String {
     format!(
@@ -182,13 +232,17 @@ pub fn execution_report(view: &OrderView, exec: &str, sent: TimestampNs, unit: T
     let (price, qty, quote_qty) = sizes(view);
     let fill = view.fills.last().filter(|_| exec == "TRADE");
     let none = || NOTHING.to_owned();
-    // A cancel has an id of its own; that of the order is then the original one.
-    let (c, original) = match exec {
-        "CANCELED" => (quoted(&cancel_id(view)), id(view)),
+    // A cancel has an id of its own; that of the order is then the original one. An amended order has a new one.
+    let amend = view.amends.last().filter(|_| exec == "REPLACED");
+    let (c, original) = match (exec, amend) {
+        ("CANCELED", _) => (quoted(&cancel_id(view)), id(view)),
+        (_, Some(amend)) => (id(view), quoted(amend.old_client_id.as_deref().unwrap_or_default())),
         _ => (id(view), "\"\"".to_owned()),
     };
+    let reason = expiry_reason(view).filter(|_| exec == "EXPIRED");
+    let reason = reason.map_or(String::new(), |reason| format!(r#","eR":"{reason}""#));
     format!(
-        r#"{{"e":"executionReport","E":{},"s":{},"c":{c},"S":"{}","o":"{}","f":"{}","q":"{qty}","p":"{price}","P":"{NOTHING}","F":"{NOTHING}","g":-1,"C":{original},"x":"{exec}","X":"{}","r":"NONE","i":{},"l":"{}","z":"{}","L":"{}","n":"{}","N":{},"T":{},"t":{},"I":{},"w":{},"m":{},"M":{},"O":{},"Z":"{}","Y":"{}","Q":"{quote_qty}","W":{},"V":"{}"}}"#,
+        r#"{{"e":"executionReport","E":{},"s":{},"c":{c},"S":"{}","o":"{}","f":"{}","q":"{qty}","p":"{price}","P":"{NOTHING}","F":"{NOTHING}","g":-1,"C":{original},"x":"{exec}","X":"{}","r":"NONE","i":{},"l":"{}","z":"{}","L":"{}","n":"{}","N":{},"T":{},"t":{},"I":{},"w":{},"m":{},"M":{},"O":{},"Z":"{}","Y":"{}","Q":"{quote_qty}","W":{},"V":"{}"{reason}}}"#,
         unit.of(sent.max(view.updated)),
         quoted(&view.order.symbol),
         side(view.order.side),
@@ -203,7 +257,7 @@ pub fn execution_report(view: &OrderView, exec: &str, sent: TimestampNs, unit: T
         fill.map_or("null".to_owned(), |fill| quoted(&fill.fee_currency)),
         unit.of(view.updated),
         fill.map_or(-1, |fill| i64::try_from(fill.trade_id).unwrap_or(-1)),
-        view.id,
+        amend.map_or(view.id, |amend| amend.execution),
         view.state == OrderState::Open,
         fill.is_some_and(|fill| fill.maker),
         fill.is_some(),

@@ -5,12 +5,13 @@
 use hyper::Method;
 
 use super::error::Error;
+use super::filters;
 use super::limit::{Cost, ORDERS, count_order, counted, orders_used};
-use super::order::{self, cancel_id, cancelled, my_trade, placed, show};
-use super::request::{Answer, parse, refused};
+use super::order::{self, amended, amendment, cancel_id, cancelled, my_trade, placed, show};
+use super::request::{Answer, Asked, new_client_id, parse, quantity, refused};
 use super::rest::{find, limit};
 use super::wire::TimeUnit;
-use crate::exchange::{OrderFilter, OrderRef, OrderView, Venue};
+use crate::exchange::{OrderFilter, OrderRef, OrderView, Reject, Venue};
 use crate::server::http::{Call, Reply, list, member};
 use crate::server::hub::{Hub, Inner};
 use crate::server::text::{ms, quoted};
@@ -35,6 +36,10 @@ pub enum Op {
     CancelAll,
     /// Takes one back and places another.
     Replace,
+    /// Reduces one, which keeps its place.
+    Amend,
+    /// How one was reduced.
+    Amendments,
     /// Orders that rest.
     Open,
     /// Orders of a market, ended ones too.
@@ -47,6 +52,8 @@ pub enum Op {
     Commission,
     /// How many orders were counted.
     OrderRate,
+    /// Filters that concern the account.
+    Filters,
 }
 
 impl Op {
@@ -59,6 +66,9 @@ impl Op {
             ("DELETE", "/api/v3/order") => Op::Cancel,
             ("DELETE", "/api/v3/openOrders") => Op::CancelAll,
             ("POST", "/api/v3/order/cancelReplace") => Op::Replace,
+            ("PUT", "/api/v3/order/amend/keepPriority") => Op::Amend,
+            ("GET", "/api/v3/order/amendments") => Op::Amendments,
+            ("GET", "/api/v3/myFilters") => Op::Filters,
             ("GET", "/api/v3/openOrders") => Op::Open,
             ("GET", "/api/v3/allOrders") => Op::All,
             ("GET", "/api/v3/myTrades") => Op::Trades,
@@ -78,6 +88,9 @@ impl Op {
             "order.cancel" => Op::Cancel,
             "openOrders.cancelAll" => Op::CancelAll,
             "order.cancelReplace" => Op::Replace,
+            "order.amend.keepPriority" => Op::Amend,
+            "order.amendments" => Op::Amendments,
+            "myFilters" => Op::Filters,
             "openOrders.status" => Op::Open,
             "allOrders" => Op::All,
             "myTrades" => Op::Trades,
@@ -94,10 +107,11 @@ impl Op {
         let (weight, free_if_done) = match self {
             Op::Place | Op::Cancel | Op::CancelAll | Op::Replace => (1, true),
             Op::Test => (1, false),
-            Op::Query => (4, false),
+            // An amendment is no new order, and not among those that the document makes free.
+            Op::Query | Op::Amend | Op::Amendments => (4, false),
             Op::Open if one => (6, false),
             Op::Open => (80, false),
-            Op::OrderRate => (40, false),
+            Op::OrderRate | Op::Filters => (40, false),
             Op::All | Op::Trades | Op::Account | Op::Commission => (20, false),
         };
         Cost { weight, free_if_done }
@@ -190,7 +204,7 @@ pub fn run(
             inner
                 .exchange
                 .test(account, &order)
-                .map_err(|reject| refused(reject, false))?;
+                .map_err(|reject| refused(reject, Asked::Place))?;
             Ok("{}".to_owned())
         }
         Op::Query => {
@@ -220,6 +234,13 @@ pub fn run(
             Ok(list(done?))
         }
         Op::Replace => replace(hub, inner, account, params, unit),
+        Op::Amend => amend(inner, account, params, unit),
+        Op::Amendments => amendments(inner, account, params, unit),
+        Op::Filters => {
+            let symbol = symbol(inner, params)?;
+            let info = find(inner, Venue::Binance, &symbol)?;
+            Ok(filters::of_account(info, inner.exchange.binance_rules()))
+        }
         Op::Open => {
             let symbol = match member(params, "symbol") {
                 Some(_) => Some(symbol(inner, params)?),
@@ -308,7 +329,7 @@ fn place(hub: &Hub, inner: &mut Inner, account: u32, params: Members<'_>) -> Res
     count_order(hub, inner, account)?;
     inner
         .with_notices(|exchange, out| exchange.place(account, order, out))
-        .map_err(|reject| refused(reject, false))
+        .map_err(|reject| refused(reject, Asked::Place))
 }
 
 fn cancel(
@@ -323,9 +344,42 @@ fn cancel(
     let id = known(inner, account, params, by).ok_or_else(unknown)?.id;
     let view = inner
         .with_notices(|exchange, out| exchange.cancel(account, OrderRef::Id(id), out))
-        .map_err(|reject| refused(reject, true))?;
+        .map_err(|reject| refused(reject, Asked::Cancel))?;
     let name = member(params, "newClientOrderId").map_or_else(|| cancel_id(&view), str::to_owned);
     Ok(cancelled(&view, &name, unit))
+}
+
+fn amend(inner: &mut Inner, account: u32, params: Members<'_>, unit: TimeUnit) -> Result<String, Error> {
+    symbol(inner, params)?;
+    let by = reference(params, "orderId", "origClientOrderId")?;
+    let qty = quantity(params, "newQty")?;
+    let name = new_client_id(params, format!("simex{}", inner.next_client_id))?;
+    inner.next_client_id += 1;
+    let unknown = || refused(Reject::UnknownOrder, Asked::Amend);
+    let id = known(inner, account, params, by).ok_or_else(unknown)?.id;
+    let view = inner
+        .with_notices(|exchange, out| exchange.amend(account, OrderRef::Id(id), qty, name, out))
+        .map_err(|reject| refused(reject, Asked::Amend))?;
+    Ok(view
+        .amends
+        .last()
+        .map_or("{}".to_owned(), |amend| amended(&view, amend, unit)))
+}
+
+fn amendments(inner: &Inner, account: u32, params: Members<'_>, unit: TimeUnit) -> Result<String, Error> {
+    symbol(inner, params)?;
+    let most = limit(params, 500, 1_000)?;
+    let from = number(params, "fromExecutionId");
+    let id = number(params, "orderId").ok_or_else(|| Error::missing("orderId"))?;
+    let view = known(inner, account, params, OrderRef::Id(id));
+    let view = view.ok_or_else(|| Error::new(-2013, "Order does not exist."))?;
+    let rows = view
+        .amends
+        .iter()
+        .filter(|amend| from.is_none_or(|from| amend.execution >= from))
+        .take(most)
+        .map(|amend| amendment(&view, amend, unit));
+    Ok(list(rows))
 }
 
 /// Cancel, then place. With `STOP_ON_FAILURE` nothing is placed when the cancel fails; with `ALLOW_FAILURE` it is. When

@@ -56,13 +56,10 @@ pub fn parse(params: Members<'_>, made_up: String) -> Result<NewOrder, Error> {
     };
     let order_type = need("type")?;
     let extra = |name: &str| Err(Error::new(-1106, format!("Parameter '{name}' sent when not required.")));
-    let qty = |name: &str| {
-        let text = need(name)?;
-        Qty::parse(text).map_err(|error| precision(name, &error))
-    };
+    let qty = |name: &str| quantity(params, name);
     let price = || match Price::parse(need("price")?) {
         Ok(price) => Ok(price),
-        Err(AmountError::NotPositive) => Err(refused(Reject::BadPrice, false)),
+        Err(AmountError::NotPositive) => Err(refused(Reject::BadPrice, Asked::Place)),
         Err(error) => Err(precision("price", &error)),
     };
     let named_tif = member(params, "timeInForce");
@@ -124,10 +121,7 @@ pub fn parse(params: Members<'_>, made_up: String) -> Result<NewOrder, Error> {
             ));
         }
     };
-    let client_id = match member(params, "newClientOrderId") {
-        Some(id) => client_id(id)?,
-        None => made_up,
-    };
+    let client_id = new_client_id(params, made_up)?;
     Ok(NewOrder {
         symbol: Symbol::from(symbol),
         side,
@@ -136,6 +130,23 @@ pub fn parse(params: Members<'_>, made_up: String) -> Result<NewOrder, Error> {
         client_id: Some(client_id),
         self_match,
     })
+}
+
+/// A quantity that a request has to name.
+///
+/// # Errors
+/// When it is missing or no quantity.
+pub fn quantity(params: Members<'_>, name: &str) -> Result<Qty, Error> {
+    let text = member(params, name).ok_or_else(|| Error::missing(name))?;
+    Qty::parse(text).map_err(|error| precision(name, &error))
+}
+
+/// The `newClientOrderId` of a request, or the one that is made up for it.
+///
+/// # Errors
+/// When it is too long or has other letters than those allowed.
+pub fn new_client_id(params: Members<'_>, made_up: String) -> Result<String, Error> {
+    member(params, "newClientOrderId").map_or(Ok(made_up), client_id)
 }
 
 /// At most 36 characters of `.A-Za-z0-9:/_-`.
@@ -150,20 +161,47 @@ fn client_id(id: &str) -> Result<String, Error> {
     Ok(id.to_owned())
 }
 
-/// The error of an order (or a cancel) that the exchange refused.
-pub fn refused(reject: Reject, cancel: bool) -> Error {
+/// What was asked of an order that the exchange refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// To take it.
+    Place,
+    /// To take it back.
+    Cancel,
+    /// To reduce it.
+    Amend,
+}
+
+/// The error of what the exchange refused. Filters have one number, what the matching engine says has that of the request.
+pub fn refused(reject: Reject, asked: Asked) -> Error {
+    let filter = |name: &str| Error::new(-1013, format!("Filter failure: {name}"));
+    let engine = |msg: &str| {
+        let code = match asked {
+            Asked::Place => -2010,
+            Asked::Cancel => -2011,
+            Asked::Amend => -2038,
+        };
+        Error::new(code, msg)
+    };
     match reject {
         Reject::UnknownMarket => Error::symbol(),
-        Reject::NotTrading => Error::new(-2010, "Market is closed."),
-        Reject::InsufficientFunds => Error::new(-2010, "Account has insufficient balance for requested action."),
-        Reject::UnderMinTotal | Reject::OverMaxTotal => Error::new(-1013, "Filter failure: NOTIONAL"),
-        Reject::BadPrice => Error::new(-1013, "Filter failure: PRICE_FILTER"),
-        Reject::BadQty => Error::new(-1013, "Filter failure: LOT_SIZE"),
-        Reject::WouldTake => Error::new(-2010, "Order would immediately match and take."),
-        Reject::DuplicateClientId => Error::new(-2010, "Duplicate order sent."),
-        Reject::TooManyOrders => Error::new(-1013, "Filter failure: MAX_NUM_ORDERS"),
-        Reject::UnknownOrder | Reject::NotOpen if cancel => Error::new(-2011, "Unknown order sent."),
-        Reject::UnknownOrder | Reject::NotOpen => Error::new(-2013, "Order does not exist."),
+        Reject::NotTrading => engine("Market is closed."),
+        Reject::InsufficientFunds => engine("Account has insufficient balance for requested action."),
+        Reject::UnderMinTotal | Reject::OverMaxTotal => filter("NOTIONAL"),
+        Reject::BadPrice => filter("PRICE_FILTER"),
+        Reject::PercentPrice => filter("PERCENT_PRICE"),
+        Reject::PercentPriceBySide => filter("PERCENT_PRICE_BY_SIDE"),
+        Reject::BadQty => filter("LOT_SIZE"),
+        Reject::MaxPosition => filter("MAX_POSITION"),
+        Reject::MaxAsset => filter("MAX_ASSET"),
+        Reject::TooManyOrders => filter("MAX_NUM_ORDERS"),
+        Reject::WouldTake => engine("Order would immediately match and take."),
+        Reject::DuplicateClientId => engine("Duplicate order sent."),
+        Reject::AmendIncrease => engine("Order amend (quantity increase) is not supported."),
+        Reject::AmendNothing => engine("The requested action would change no state; rejecting."),
+        Reject::TooManyAmends => engine("Filter failure: MAX_NUM_ORDER_AMENDS"),
+        Reject::UnknownOrder | Reject::NotOpen if asked == Asked::Place => Error::new(-2013, "Order does not exist."),
+        Reject::UnknownOrder | Reject::NotOpen => engine("Unknown order sent."),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Binance's spot REST interface: what is asked without a signature. What needs one goes on in [`super::private`].
 
-use crossbook_engine::instrument::TickRule;
 use crossbook_engine::units::Price;
 
 use super::error::Error;
+use super::filters;
 use super::limit::{Cost, counted};
 use super::private::Op;
 use super::wire::{TimeUnit, agg_trade_rest, book_ticker_rest, depth, kline, ticker_24h, trade_rest};
-use crate::exchange::{MarketInfo, Status, Venue};
+use crate::exchange::{MarketInfo, ReferencePrice, Status, Venue};
 use crate::server::http::{Call, Reply, list, member};
 use crate::server::hub::{Hub, Inner};
 use crate::server::stats::Stats;
@@ -63,6 +63,12 @@ pub(super) fn cost(path: &str, query: Query<'_>) -> Cost {
         "/api/v3/ticker/24hr" if !one => 80,
         "/api/v3/ticker/bookTicker" | "/api/v3/ticker/price" | "/api/v3/ticker/24hr" | "/api/v3/klines" => 2,
         "/api/v3/trades" => 25,
+        "/api/v3/referencePrice" => 2,
+        "/api/v3/executionRules" if one => 2,
+        "/api/v3/executionRules" => {
+            let named = member(query, "symbols").and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
+            named.map_or(40, |names| (2 * names.len() as u64).min(40))
+        }
         "/api/v3/aggTrades" => 4,
         _ => 1,
     };
@@ -123,8 +129,41 @@ pub(super) fn market_data(
                 Some(ticker_24h(&info.symbol, stats, &view, now, unit))
             })
         }
+        "/api/v3/executionRules" => execution_rules(inner, query),
+        "/api/v3/referencePrice" => one(inner, Venue::Binance, query).and_then(|info| {
+            let price = match inner.exchange.reference_price(Venue::Binance, &info.symbol) {
+                Some(ReferencePrice::Is(price)) => format!(r#""{price}""#),
+                Some(ReferencePrice::Unset) => "null".to_owned(),
+                Some(ReferencePrice::Never) | None => return Err(Error::no_reference()),
+            };
+            let (symbol, now) = (quoted(&info.symbol), unit.of(hub.now()));
+            Ok(format!(
+                r#"{{"symbol":{symbol},"referencePrice":{price},"timestamp":{now}}}"#
+            ))
+        }),
         _ => return None,
     })
+}
+
+/// How far from the reference price orders may trade. Of the three parameters at most one is allowed.
+fn execution_rules(inner: &Inner, query: Query<'_>) -> Result<String, Error> {
+    let given = ["symbol", "symbols", "symbolStatus"].map(|name| member(query, name));
+    if given.iter().flatten().count() > 1 {
+        return Err(Error::new(-1128, "Combination of optional parameters invalid."));
+    }
+    let [_, _, wanted] = given;
+    if wanted.is_some_and(|word| !["TRADING", "HALT", "BREAK"].contains(&word)) {
+        return Err(Error::new(
+            -1100,
+            "Illegal characters found in parameter 'symbolStatus'.",
+        ));
+    }
+    let (markets, _) = chosen(inner, query)?;
+    let rows = markets
+        .into_iter()
+        .filter(|info| wanted.is_none_or(|word| status(info.status) == word))
+        .map(|info| filters::execution_rules(info, inner.exchange.binance_rules()));
+    Ok(format!(r#"{{"symbolRules":{}}}"#, list(rows)))
 }
 
 /// The last price, or halfway between bid and ask before the first trade.
@@ -240,51 +279,17 @@ pub(super) const fn status(status: Status) -> &'static str {
     }
 }
 
-/// The one tick of a market here; the finest of them when it has several.
-pub(super) fn tick(info: &MarketInfo) -> Price {
-    match &info.tick {
-        TickRule::Fixed(tick) => *tick,
-        TickRule::Bands(bands) => bands.last().map_or(Price::ONE_STEP, |&(_, tick)| tick),
-    }
-}
-
-/// Price bounds of a market: a million ticks of headroom is enough for every filter that a client may check.
-pub(super) fn price_filter(info: &MarketInfo) -> String {
-    let tick = tick(info);
-    format!(
-        r#"{{"filterType":"PRICE_FILTER","minPrice":"{tick}","maxPrice":"{}.00000000","tickSize":"{tick}"}}"#,
-        if tick.raw() >= 1_000_000 { 1_000_000 } else { 10_000 },
-    )
-}
-
-pub(super) fn lot_filter(name: &str, info: &MarketInfo) -> String {
-    format!(
-        r#"{{"filterType":"{name}","minQty":"{}","maxQty":"{}","stepSize":"{}"}}"#,
-        info.min_qty, info.max_qty, info.lot
-    )
-}
-
 fn exchange_info(hub: &Hub, inner: &Inner, query: Query<'_>) -> Result<String, Error> {
     let (markets, _) = chosen(inner, query)?;
     let symbols = markets.into_iter().map(|info| {
-        let filters = [
-            price_filter(info),
-            lot_filter("LOT_SIZE", info),
-            r#"{"filterType":"ICEBERG_PARTS","limit":10}"#.to_owned(),
-            lot_filter("MARKET_LOT_SIZE", info),
-            format!(
-                r#"{{"filterType":"NOTIONAL","minNotional":"{}","applyMinToMarket":true,"maxNotional":"{}","applyMaxToMarket":false,"avgPriceMins":5}}"#,
-                info.min_total, info.max_total
-            ),
-            r#"{"filterType":"MAX_NUM_ORDERS","maxNumOrders":200}"#.to_owned(),
-        ];
+        let filters = filters::of_market(info, inner.exchange.binance_rules());
         format!(
-            r#"{{"symbol":{},"status":"{}","baseAsset":{},"baseAssetPrecision":8,"quoteAsset":{},"quotePrecision":8,"quoteAssetPrecision":8,"baseCommissionPrecision":8,"quoteCommissionPrecision":8,"orderTypes":["LIMIT","LIMIT_MAKER","MARKET"],"icebergAllowed":false,"ocoAllowed":false,"otoAllowed":false,"opoAllowed":false,"quoteOrderQtyMarketAllowed":true,"allowTrailingStop":false,"cancelReplaceAllowed":true,"amendAllowed":false,"pegInstructionsAllowed":false,"isSpotTradingAllowed":true,"isMarginTradingAllowed":false,"filters":{},"permissions":[],"permissionSets":[["SPOT"]],"defaultSelfTradePreventionMode":"EXPIRE_MAKER","allowedSelfTradePreventionModes":["NONE","EXPIRE_TAKER","EXPIRE_MAKER","EXPIRE_BOTH","DECREMENT"]}}"#,
+            r#"{{"symbol":{},"status":"{}","baseAsset":{},"baseAssetPrecision":8,"quoteAsset":{},"quotePrecision":8,"quoteAssetPrecision":8,"baseCommissionPrecision":8,"quoteCommissionPrecision":8,"orderTypes":["LIMIT","LIMIT_MAKER","MARKET"],"icebergAllowed":false,"ocoAllowed":false,"otoAllowed":false,"opoAllowed":false,"quoteOrderQtyMarketAllowed":true,"allowTrailingStop":false,"cancelReplaceAllowed":true,"amendAllowed":true,"pegInstructionsAllowed":false,"isSpotTradingAllowed":true,"isMarginTradingAllowed":false,"filters":{},"permissions":[],"permissionSets":[["SPOT"]],"defaultSelfTradePreventionMode":"EXPIRE_MAKER","allowedSelfTradePreventionModes":["NONE","EXPIRE_TAKER","EXPIRE_MAKER","EXPIRE_BOTH","DECREMENT"]}}"#,
             quoted(&info.symbol),
             status(info.status),
             quoted(&info.base),
             quoted(&info.quote),
-            list(filters),
+            filters,
         )
     });
     Ok(format!(

@@ -1,8 +1,9 @@
 //! Binance's USD-M REST interface: market data of perpetuals.
 
 use super::error::Error;
+use super::filters::{lot_filter, price_filter, tick};
 use super::limit::{Cost, counted};
-use super::rest::{Query, decimals, limit, listed, lot_filter, one, price_filter, status, tick};
+use super::rest::{Query, decimals, limit, listed, one, status};
 use super::wire::{depth_usdm, premium_index};
 use crate::exchange::Venue;
 use crate::server::http::{Call, Reply, list, member};

@@ -96,6 +96,8 @@ fn path(method: &str) -> Option<&'static str> {
         "ticker.book" => "/api/v3/ticker/bookTicker",
         "ticker.price" => "/api/v3/ticker/price",
         "ticker.24hr" => "/api/v3/ticker/24hr",
+        "executionRules" => "/api/v3/executionRules",
+        "referencePrice" => "/api/v3/referencePrice",
         _ => return None,
     })
 }
@@ -276,6 +278,7 @@ fn frames(session: &Session, event: &AccountEvent, now: TimestampNs) -> Vec<Stri
     let body = match &event.kind {
         AccountEventKind::New(view) => execution_report(view, "NEW", now, unit),
         AccountEventKind::Trade(view) => execution_report(view, "TRADE", now, unit),
+        AccountEventKind::Amended(view) => execution_report(view, "REPLACED", now, unit),
         AccountEventKind::Ended(view) => {
             let exec = match view.state {
                 OrderState::Cancelled => "CANCELED",

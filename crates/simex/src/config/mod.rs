@@ -193,6 +193,43 @@ pub struct BinanceRules {
     pub bnb_fee_percent: u32,
     /// Open orders of an account in one market, at most (`MAX_NUM_ORDERS`).
     pub most_open_orders: usize,
+    /// Amendments of an order, at most (`MAX_NUM_ORDER_AMENDS`).
+    pub most_amends: usize,
+    /// How far from the reference price an order's price may be.
+    pub price_band: Band,
+    /// Whether that is announced as `PERCENT_PRICE_BY_SIDE`; as `PERCENT_PRICE` otherwise, with one band for both sides.
+    pub price_band_by_side: bool,
+    /// How far from the reference price an order that takes may trade (the price range rule).
+    pub execution_range: Band,
+    /// The most that an account may hold and have bid for, by base (`MAX_POSITION`); no bound for those left out.
+    pub max_position: BTreeMap<String, Amount>,
+    /// The most of a currency that one order may be about, as base or as quote (`MAX_ASSET`); no bound for those left out.
+    pub max_asset: BTreeMap<String, Amount>,
+}
+
+/// Bounds around a reference price, in percent of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Band {
+    /// Highest price of a buy.
+    pub bid_up_percent: u32,
+    /// Lowest price of a buy.
+    pub bid_down_percent: u32,
+    /// Highest price of a sell.
+    pub ask_up_percent: u32,
+    /// Lowest price of a sell.
+    pub ask_down_percent: u32,
+}
+
+impl Band {
+    const fn both(up: u32, down: u32) -> Band {
+        Band {
+            bid_up_percent: up,
+            bid_down_percent: down,
+            ask_up_percent: up,
+            ask_down_percent: down,
+        }
+    }
 }
 
 impl Default for BinanceRules {
@@ -202,7 +239,49 @@ impl Default for BinanceRules {
             taker_fee_ppm: 1_000,
             bnb_fee_percent: 75,
             most_open_orders: 200,
+            most_amends: 10,
+            price_band: Band::both(500, 20),
+            price_band_by_side: true,
+            execution_range: Band::both(115, 85),
+            max_position: BTreeMap::new(),
+            max_asset: BTreeMap::new(),
         }
+    }
+}
+
+impl BinanceRules {
+    fn check(&self) -> Result<(), ConfigError> {
+        for (key, band) in [
+            ("binance.price_band", self.price_band),
+            ("binance.execution_range", self.execution_range),
+        ] {
+            for (up, down) in [
+                (band.bid_up_percent, band.bid_down_percent),
+                (band.ask_up_percent, band.ask_down_percent),
+            ] {
+                if !(down > 0 && down <= 100 && up >= 100) {
+                    let message = format!("{down} to {up} percent does not go from above 0 over 100");
+                    return Err(ConfigError::value(key, message));
+                }
+            }
+        }
+        let band = self.price_band;
+        if !self.price_band_by_side && band != Band::both(band.bid_up_percent, band.bid_down_percent) {
+            let message = "both sides need the same bounds when price_band_by_side is false";
+            return Err(ConfigError::value("binance.price_band", message));
+        }
+        for (key, bounds) in [("max_position", &self.max_position), ("max_asset", &self.max_asset)] {
+            if let Some(currency) = bounds
+                .iter()
+                .find_map(|(name, &most)| (most <= Amount::ZERO).then_some(name))
+            {
+                return Err(ConfigError::value(
+                    format!("binance.{key}.{currency}"),
+                    "is not above 0",
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -315,6 +394,7 @@ impl Config {
                 return Err(ConfigError::value(key, format!("{value} is more than {most}")));
             }
         }
+        self.binance.check()?;
         if self.truth.checkpoint_every == 0 {
             return Err(ConfigError::value("truth.checkpoint_every", "0 is not at least 1"));
         }

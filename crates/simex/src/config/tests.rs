@@ -36,6 +36,22 @@ fn a_wrong_file_is_refused_with_the_key_and_what_is_allowed() {
             "[upbit]\nmaker_fee_ppm = 200000",
             "upbit.maker_fee_ppm: 200000 is more than 100000",
         ),
+        (
+            "[binance.price_band]\nbid_up_percent = 99\nbid_down_percent = 20\nask_up_percent = 500\nask_down_percent = 20",
+            "binance.price_band: 20 to 99 percent",
+        ),
+        (
+            "[binance.execution_range]\nbid_up_percent = 115",
+            "missing field `bid_down_percent`",
+        ),
+        (
+            "[binance]\nprice_band_by_side = false\nprice_band = { bid_up_percent = 200, bid_down_percent = 20, ask_up_percent = 500, ask_down_percent = 20 }",
+            "binance.price_band: both sides need the same bounds",
+        ),
+        (
+            "[binance]\nmax_position = { BTC = \"0\" }",
+            "binance.max_position.BTC: is not above 0",
+        ),
         ("[truth]\ncheckpoint_every = 0", "truth.checkpoint_every: 0"),
         (
             "[[accounts]]\nvenue = \"kraken\"\naccess_key = \"a\"\nsecret = \"b\"",

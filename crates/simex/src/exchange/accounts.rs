@@ -90,6 +90,14 @@ impl Accounts {
             .map_or(0, |purse| i64::try_from(purse.free).unwrap_or(i64::MAX))
     }
 
+    /// Free and locked together, 1e-8.
+    pub fn held(&self, account: u32, currency: &str) -> i128 {
+        let account = self.list.get(account as usize);
+        account
+            .and_then(|account| account.purses.get(currency))
+            .map_or(0, |purse| purse.free + purse.locked)
+    }
+
     /// From free to locked; back when negative.
     pub fn lock(&mut self, account: u32, currency: &Currency, amount: i64) {
         self.with(account, currency, |purse| {

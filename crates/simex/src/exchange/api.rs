@@ -265,6 +265,8 @@ pub enum OrderState {
     Expired,
     /// Ended because it met an order of its own account.
     Prevented,
+    /// Ended because it would have traded too far from the reference price (Binance's price range rule).
+    OutOfRange,
 }
 
 impl OrderState {
@@ -307,6 +309,25 @@ pub struct OrderView {
     pub updated: TimestampNs,
     /// Its fills, oldest first.
     pub fills: Vec<Fill>,
+    /// Reductions that kept its place, oldest first (Binance).
+    pub amends: Vec<Amend>,
+}
+
+/// A reduction of an order that kept its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amend {
+    /// Number, unique at the exchange.
+    pub execution: u64,
+    /// When.
+    pub ts: TimestampNs,
+    /// The client's id before.
+    pub old_client_id: Option<String>,
+    /// The client's id from then on.
+    pub client_id: String,
+    /// The order's quantity before, what was filled included.
+    pub old_qty: Qty,
+    /// The order's quantity from then on.
+    pub qty: Qty,
 }
 
 /// A fill of an order.
@@ -369,6 +390,27 @@ pub enum Reject {
     /// The order has ended.
     #[error("order is not open")]
     NotOpen,
+    /// The price is too far from the reference price.
+    #[error("price too far from the reference")]
+    PercentPrice,
+    /// The same, where buys and sells have bounds of their own.
+    #[error("price too far from the reference for its side")]
+    PercentPriceBySide,
+    /// The account would hold too much of the base.
+    #[error("position too large")]
+    MaxPosition,
+    /// The order is larger than the account may send of this currency.
+    #[error("too much of an asset")]
+    MaxAsset,
+    /// An amendment asks for more than the order has.
+    #[error("an amendment only reduces")]
+    AmendIncrease,
+    /// An amendment asks for what the order has.
+    #[error("nothing to amend")]
+    AmendNothing,
+    /// The order was amended as often as it may be.
+    #[error("too many amendments")]
+    TooManyAmends,
 }
 
 /// Something that happened to an account; goes to its private streams.
@@ -391,6 +433,8 @@ pub enum AccountEventKind {
     New(OrderView),
     /// It was filled (the last of its fills is news).
     Trade(OrderView),
+    /// It was reduced and kept its place (the last of its amendments is news).
+    Amended(OrderView),
     /// It came to its end otherwise.
     Ended(OrderView),
     /// Balances after that, of the currencies that changed.

@@ -9,6 +9,7 @@ use crossbook_engine::units::{Price, Qty, Rounding, notional};
 
 use super::book::Resting;
 use super::orders::reaches;
+use super::reference::TakingRange;
 use super::{Exchange, Notice, OrderKind, OrderState, SelfMatch, TimeInForce};
 
 /// What stands first in the queue of the other side.
@@ -34,12 +35,14 @@ impl Exchange {
             let funds = i128::from(order.funds_left) * i128::from(100 - percent.min(100)) / 100;
             (kept, i64::try_from(funds).unwrap_or(0))
         });
-        if tif == TimeInForce::Fok && limited && !self.fills_whole(id) {
+        // Where an order may trade is settled when it begins to take, for all that it takes then.
+        let range = self.taking_range(market, side);
+        if tif == TimeInForce::Fok && limited && !self.fills_whole(id, range) {
             self.end(id, OrderState::Expired, out);
             return;
         }
         if tif != TimeInForce::PostOnly {
-            self.take(id, hang_after.unwrap_or((Qty::ZERO, 0)), out);
+            self.take(id, hang_after.unwrap_or((Qty::ZERO, 0)), range, out);
         }
         let Some(order) = self.orders.all.get(&id) else { return };
         if order.view.state != OrderState::Open {
@@ -87,14 +90,16 @@ impl Exchange {
     }
 
     /// Whether a limit order can be filled whole at once.
-    fn fills_whole(&self, id: u64) -> bool {
+    fn fills_whole(&self, id: u64, range: TakingRange) -> bool {
         let Some(order) = self.orders.all.get(&id) else {
             return false;
         };
         let Some(limit) = order.limit() else { return false };
         let view = &order.view.order;
         let offers = self.offers(order.market, view.side, order.view.account, view.self_match);
-        let within = offers.iter().take_while(|(price, _)| reaches(view.side, limit, *price));
+        let within = offers
+            .iter()
+            .take_while(|(price, _)| reaches(view.side, limit, *price) && range.covers(*price));
         within.fold(0i64, |sum, (_, qty)| sum.saturating_add(*qty)) >= order.left.raw()
     }
 
@@ -126,7 +131,7 @@ impl Exchange {
     }
 
     /// Lets an order take from the other side while it may; `keep` of it (base, funds) stays untouched.
-    fn take(&mut self, id: u64, keep: (Qty, i64), out: &mut Vec<Notice>) {
+    fn take(&mut self, id: u64, keep: (Qty, i64), range: TakingRange, out: &mut Vec<Notice>) {
         loop {
             let Some(order) = self.orders.all.get(&id) else { return };
             if order.view.state != OrderState::Open {
@@ -142,6 +147,10 @@ impl Exchange {
             }
             let most = order.most_at(price, self.infos[market].lot, keep);
             if most.is_zero() {
+                return;
+            }
+            if !range.covers(price) {
+                self.end(id, OrderState::OutOfRange, out);
                 return;
             }
             let mode = order.view.order.self_match;

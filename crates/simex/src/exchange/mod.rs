@@ -4,11 +4,14 @@
 //! source and the calls, not of how often [`Exchange::advance`] is called in between.
 
 mod accounts;
+mod amend;
 mod api;
 mod book;
+mod check;
 mod faulty;
 mod matching;
 mod orders;
+mod reference;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -26,8 +29,9 @@ pub use api::*;
 use book::MarketBook;
 use faulty::Drift;
 use orders::Orders;
+pub use reference::ReferencePrice;
 
-use crate::config::{AccountConfig, Config, ConfigError, market_list};
+use crate::config::{AccountConfig, BinanceRules, Config, ConfigError, market_list};
 use crate::faults::{FaultKind, Faults, Script, ScriptError};
 use crate::market::synthetic::Synthetic;
 use crate::market::{Change, ChangeKind, Source, SourceError};
@@ -89,9 +93,9 @@ pub struct Exchange {
     change: Change,
     accounts: Accounts,
     orders: Orders,
-    /// Open orders of an account at Upbit, and of an account in one market of Binance.
-    most_open: (usize, usize),
-    bnb_fee_percent: u32,
+    /// Open orders of an account at Upbit.
+    most_open: usize,
+    binance: BinanceRules,
     bids: Vec<Level>,
     asks: Vec<Level>,
 }
@@ -166,8 +170,8 @@ impl Exchange {
             change: Change::default(),
             accounts: Accounts::new(config.accounts_or_default()),
             orders: Orders::default(),
-            most_open: (config.upbit.most_open_orders, config.binance.most_open_orders),
-            bnb_fee_percent: config.binance.bnb_fee_percent,
+            most_open: config.upbit.most_open_orders,
+            binance: config.binance.clone(),
             bids: Vec::new(),
             asks: Vec::new(),
         };
@@ -359,6 +363,11 @@ impl Exchange {
     /// A market by its symbol.
     pub fn market(&self, venue: Venue, symbol: &str) -> Option<&MarketInfo> {
         Some(&self.infos[self.index(venue, symbol)?])
+    }
+
+    /// What Binance allows beside what each of its markets says.
+    pub fn binance_rules(&self) -> &BinanceRules {
+        &self.binance
     }
 
     /// The book as it is shown, at most `depth` levels a side.

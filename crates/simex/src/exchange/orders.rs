@@ -1,16 +1,17 @@
-//! Orders from the moment they arrive: what is refused, what is locked, what can be asked.
+//! Orders from the moment they arrive: how they are kept, and what can be asked. Whether one is taken is in `check.rs`.
 //!
 //! What always holds: a number is given once; at Upbit a client's id is burnt by its first use, even by a request that
-//! fails, at Binance it must differ from those of open orders; what an order locks is enough for all it can still cost.
+//! fails, at Binance it must differ from those of open orders.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use crossbook_engine::instrument::Side;
-use crossbook_engine::units::{Amount, Price, Qty, Rounding, SCALE, div_round, notional};
+use crossbook_engine::units::{Amount, Price, Qty, SCALE};
 
+use super::check::Checked;
 use super::{
-    AccountEventKind, Currency, Exchange, MarketInfo, NewOrder, Notice, OrderFilter, OrderKind, OrderRef, OrderState,
-    OrderView, Reject, SelfMatch, Status, TimeInForce, Venue,
+    AccountEventKind, Exchange, NewOrder, Notice, OrderFilter, OrderKind, OrderRef, OrderState, OrderView, Reject,
+    SelfMatch, Status, Venue,
 };
 
 /// Ended orders that can still be asked for, the oldest given up first.
@@ -60,6 +61,7 @@ impl Order {
 pub(super) struct Orders {
     pub all: BTreeMap<u64, Order>,
     last_id: u64,
+    last_execution: u64,
     open: BTreeMap<u32, BTreeSet<u64>>,
     closed: VecDeque<u64>,
     by_client_id: HashMap<(u32, String), u64>,
@@ -68,7 +70,7 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    fn open_of(&self, account: u32) -> impl Iterator<Item = &Order> {
+    pub fn open_of(&self, account: u32) -> impl Iterator<Item = &Order> {
         let ids = self.open.get(&account).into_iter().flatten();
         ids.filter_map(|id| self.all.get(id))
     }
@@ -80,7 +82,7 @@ impl Orders {
             .filter(move |id| self.all.get(id).is_some_and(|order| order.market == market))
     }
 
-    fn find(&self, account: u32, by: OrderRef<'_>) -> Option<u64> {
+    pub fn find(&self, account: u32, by: OrderRef<'_>) -> Option<u64> {
         let id = match by {
             OrderRef::Id(id) => id,
             OrderRef::ClientId(text) => *self.by_client_id.get(&(account, text.to_owned()))?,
@@ -89,6 +91,40 @@ impl Orders {
             .get(&id)
             .filter(|order| order.view.account == account)
             .map(|_| id)
+    }
+
+    /// Whether an open order of an account has this client id.
+    pub fn is_taken(&self, account: u32, client_id: &str) -> bool {
+        let id = self.by_client_id.get(&(account, client_id.to_owned()));
+        id.and_then(|id| self.all.get(id))
+            .is_some_and(|order| order.view.state == OrderState::Open)
+    }
+
+    /// Whether Upbit's rule burnt this client id.
+    pub fn is_burnt(&self, account: u32, client_id: &str) -> bool {
+        self.burnt.contains(&(account, client_id.to_owned()))
+    }
+
+    /// An order was given another client id than this one.
+    pub fn rename(&mut self, id: u64, former: Option<String>) {
+        let Some(order) = self.all.get(&id) else { return };
+        let account = order.view.account;
+        let name = order.view.order.client_id.clone();
+        if let Some(text) = former {
+            let key = (account, text);
+            if self.by_client_id.get(&key) == Some(&id) {
+                self.by_client_id.remove(&key);
+            }
+        }
+        if let Some(text) = name {
+            self.by_client_id.insert((account, text), id);
+        }
+    }
+
+    /// A number for an execution that is no trade.
+    pub fn next_execution(&mut self) -> u64 {
+        self.last_execution += 1;
+        self.last_execution
     }
 
     /// It has ended: no longer open, and some day forgotten.
@@ -109,34 +145,6 @@ impl Orders {
             }
         }
     }
-}
-
-/// What is locked for a buy at a price: funds, and on top of it the fee's reserve.
-pub(super) fn buy_lock(info: &MarketInfo, price: Price, qty: Qty) -> Result<(i64, i64), Reject> {
-    let funds = notional(price, qty, Rounding::Up).map_err(|_| Reject::OverMaxTotal)?;
-    Ok((funds.raw(), fee_reserve(info, funds)?))
-}
-
-/// What is kept for the fee of a buy of these funds: Upbit takes it in quote on top, Binance out of what is bought.
-pub(super) fn fee_reserve(info: &MarketInfo, funds: Amount) -> Result<i64, Reject> {
-    match info.venue {
-        Venue::Upbit => {
-            let rate = info.maker_fee.max(info.taker_fee);
-            let fee = rate.of(funds, Rounding::Up).map_err(|_| Reject::OverMaxTotal)?;
-            Ok(fee.raw())
-        }
-        Venue::Binance | Venue::BinanceUsdm => Ok(0),
-    }
-}
-
-/// An order that may be taken.
-struct Checked {
-    market: usize,
-    currency: Currency,
-    lock: i64,
-    reserve: i64,
-    left: Qty,
-    funds_left: i64,
 }
 
 impl Exchange {
@@ -260,6 +268,7 @@ impl Exchange {
             created: now,
             updated: now,
             fills: Vec::new(),
+            amends: Vec::new(),
         };
         self.accounts.lock(account, &checked.currency, checked.lock);
         let order = Order {
@@ -271,123 +280,6 @@ impl Exchange {
         self.orders.all.insert(id, order);
         self.orders.open.entry(account).or_default().insert(id);
         id
-    }
-
-    fn check(&self, account: u32, order: &NewOrder) -> Result<Checked, Reject> {
-        let venue = self.accounts.config(account).ok_or(Reject::UnknownMarket)?.venue;
-        if let Some(text) = &order.client_id {
-            let key = (account, text.clone());
-            let taken = match venue {
-                Venue::Upbit => self.orders.burnt.contains(&key),
-                Venue::Binance | Venue::BinanceUsdm => {
-                    let known = self
-                        .orders
-                        .by_client_id
-                        .get(&key)
-                        .and_then(|id| self.orders.all.get(id));
-                    known.is_some_and(|order| order.view.state == OrderState::Open)
-                }
-            };
-            if taken {
-                return Err(Reject::DuplicateClientId);
-            }
-        }
-        let market = self.index(venue, &order.symbol).ok_or(Reject::UnknownMarket)?;
-        let info = &self.infos[market];
-        match info.status {
-            Status::Trading => {}
-            Status::Delisted => return Err(Reject::UnknownMarket),
-            Status::CancelOnly | Status::Halted => return Err(Reject::NotTrading),
-        }
-        let book = &self.markets[market].book;
-        let opposite = book.best(order.side.opposite());
-        let check_qty = |qty: Qty| {
-            let on_grid = !qty.is_zero() && qty.floor_to(info.lot) == qty;
-            let inside = qty >= info.min_qty && qty <= info.max_qty;
-            if on_grid && inside { Ok(()) } else { Err(Reject::BadQty) }
-        };
-        let check_total = |total: Amount| match total {
-            total if total < info.min_total => Err(Reject::UnderMinTotal),
-            total if total > info.max_total => Err(Reject::OverMaxTotal),
-            _ => Ok(()),
-        };
-        let total = |price, qty| notional(price, qty, Rounding::Down).map_err(|_| Reject::OverMaxTotal);
-        let (mut left, mut funds_left) = (Qty::ZERO, 0);
-        let (lock, reserve) = match (order.kind, order.side) {
-            (OrderKind::Limit { price, qty }, side) => {
-                if !info.tick.is_on_grid(price) {
-                    return Err(Reject::BadPrice);
-                }
-                check_qty(qty)?;
-                check_total(total(price, qty)?)?;
-                left = qty;
-                let crosses = opposite.is_some_and(|best| reaches(side, price, best));
-                if order.tif == TimeInForce::PostOnly && crosses {
-                    return Err(Reject::WouldTake);
-                }
-                match side {
-                    Side::Buy => {
-                        let (funds, fee) = buy_lock(info, price, qty)?;
-                        (funds.checked_add(fee).ok_or(Reject::OverMaxTotal)?, fee)
-                    }
-                    Side::Sell => (qty.raw(), 0),
-                }
-            }
-            (OrderKind::MarketQty { qty }, side) => {
-                check_qty(qty)?;
-                left = qty;
-                if let Some(best) = opposite {
-                    check_total(total(best, qty)?)?;
-                }
-                match side {
-                    Side::Buy => self.cost(market, account, order.self_match, qty)?,
-                    Side::Sell => (qty.raw(), 0),
-                }
-            }
-            (OrderKind::MarketFunds { funds }, Side::Buy) => {
-                check_total(funds)?;
-                funds_left = funds.raw();
-                let fee = fee_reserve(info, funds)?;
-                (funds.raw().checked_add(fee).ok_or(Reject::OverMaxTotal)?, fee)
-            }
-            (OrderKind::MarketFunds { funds }, Side::Sell) => {
-                check_total(funds)?;
-                left = self.worth(market, account, order.self_match, funds);
-                check_qty(left)?;
-                (left.raw(), 0)
-            }
-        };
-        self.check_room(account, market, venue)?;
-        let currency = match order.side {
-            Side::Buy => info.quote.clone(),
-            Side::Sell => info.base.clone(),
-        };
-        if self.accounts.free(account, &currency) < lock {
-            return Err(Reject::InsufficientFunds);
-        }
-        Ok(Checked {
-            market,
-            currency,
-            lock,
-            reserve,
-            left,
-            funds_left,
-        })
-    }
-
-    fn check_room(&self, account: u32, market: usize, venue: Venue) -> Result<(), Reject> {
-        let (open, most) = match venue {
-            Venue::Upbit => (self.orders.open_of(account).count(), self.most_open.0),
-            Venue::Binance | Venue::BinanceUsdm => {
-                let here = self.orders.open_of(account).filter(|order| order.market == market);
-                (here.count(), self.most_open.1)
-            }
-        };
-        if open < most {
-            Ok(())
-        } else {
-            Err(Reject::TooManyOrders)
-        }
     }
 
     /// What an order of this account can take, best price first: its own orders are left out unless they would trade.
@@ -406,38 +298,6 @@ impl Exchange {
             Side::Buy => offers.into_iter().collect(),
             Side::Sell => offers.into_iter().rev().collect(),
         }
-    }
-
-    /// What buying this much at the market costs now, with the fee's reserve.
-    fn cost(&self, market: usize, account: u32, mode: SelfMatch, qty: Qty) -> Result<(i64, i64), Reject> {
-        let (mut left, mut cost) = (qty.raw(), 0i128);
-        for (price, there) in self.offers(market, Side::Buy, account, mode) {
-            let take = left.min(there);
-            cost += i128::from(take) * i128::from(price.raw());
-            left -= take;
-            if left == 0 {
-                break;
-            }
-        }
-        let wide = div_round(cost, i128::from(SCALE), Rounding::Up);
-        let funds = Amount::from_wide(wide).map_err(|_| Reject::OverMaxTotal)?;
-        let fee = fee_reserve(&self.infos[market], funds)?;
-        Ok((funds.raw().checked_add(fee).ok_or(Reject::OverMaxTotal)?, fee))
-    }
-
-    /// How much has to be sold at the market to receive at most these funds.
-    fn worth(&self, market: usize, account: u32, mode: SelfMatch, funds: Amount) -> Qty {
-        let (mut left, mut qty) = (i128::from(funds.raw()) * i128::from(SCALE), 0i64);
-        for (price, there) in self.offers(market, Side::Sell, account, mode) {
-            let most = i64::try_from(left / i128::from(price.raw())).unwrap_or(i64::MAX);
-            let take = most.min(there);
-            left -= i128::from(take) * i128::from(price.raw());
-            qty = qty.saturating_add(take);
-            if take == most {
-                break;
-            }
-        }
-        Qty::from_raw(qty).unwrap_or(Qty::ZERO).floor_to(self.infos[market].lot)
     }
 }
 

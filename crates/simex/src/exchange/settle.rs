@@ -6,7 +6,7 @@
 use crossbook_engine::instrument::Side;
 use crossbook_engine::units::{Amount, Price, Qty, Rounding, notional};
 
-use super::orders::{buy_lock, fee_reserve};
+use super::check::{buy_lock, fee_reserve};
 use super::{AccountEvent, AccountEventKind, Currency, Exchange, Fill, Notice, OrderKind, OrderState, Venue};
 
 impl Exchange {
@@ -158,7 +158,7 @@ impl Exchange {
         }
         let market = self.index(venue, &format!("BNB{quote}"))?;
         let (price, _) = self.markets[market].book.best_liquidity(Side::Sell)?;
-        let worth = i128::from(worth) * i128::from(self.bnb_fee_percent) / 100;
+        let worth = i128::from(worth) * i128::from(self.binance.bnb_fee_percent) / 100;
         let amount = worth * i128::from(crossbook_engine::units::SCALE) / i128::from(price.raw());
         let amount = i64::try_from(amount).ok()?;
         let bnb = Currency::from("BNB");

@@ -99,9 +99,10 @@ impl Note {
             | Note::Trade { symbol, .. }
             | Note::Mark { symbol, .. } => Some(symbol.clone()),
             Note::Account(event) => match &event.kind {
-                AccountEventKind::New(view) | AccountEventKind::Trade(view) | AccountEventKind::Ended(view) => {
-                    Some(view.order.symbol.clone())
-                }
+                AccountEventKind::New(view)
+                | AccountEventKind::Trade(view)
+                | AccountEventKind::Amended(view)
+                | AccountEventKind::Ended(view) => Some(view.order.symbol.clone()),
                 AccountEventKind::Balances(_) => None,
             },
             Note::Fault(_) => None,

@@ -72,7 +72,7 @@ pub const fn state(state: OrderState) -> &'static str {
     match state {
         OrderState::Open => "wait",
         OrderState::Filled => "done",
-        OrderState::Cancelled | OrderState::Expired | OrderState::Prevented => "cancel",
+        OrderState::Cancelled | OrderState::Expired | OrderState::Prevented | OrderState::OutOfRange => "cancel",
     }
 }
 

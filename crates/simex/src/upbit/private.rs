@@ -236,6 +236,7 @@ fn test(inner: &Inner, account: u32, order: NewOrder) -> Result<Reply, Reply> {
         created: now,
         updated: now,
         fills: Vec::new(),
+        amends: Vec::new(),
     };
     Ok(Reply::new(201, show(&view, Trades::Counted)))
 }

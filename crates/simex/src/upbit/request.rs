@@ -143,6 +143,14 @@ pub fn refused(reject: Reject, side_: Side) -> Reply {
             error::named(400, &format!("create_{side}_error"), &message)
         }
         Reject::UnknownOrder | Reject::NotOpen => error::named(404, "order_not_found", "The order was not found."),
+        // Rules of Binance alone.
+        Reject::PercentPrice
+        | Reject::PercentPriceBySide
+        | Reject::MaxPosition
+        | Reject::MaxAsset
+        | Reject::AmendIncrease
+        | Reject::AmendNothing
+        | Reject::TooManyAmends => error::named(400, &format!("create_{side}_error"), &message),
     }
 }
 

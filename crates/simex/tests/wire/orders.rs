@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::client::{bearer, binance, connect, get, hmac_hex, http, now_ms, send, start, upbit};
 
-fn number(value: &Value) -> f64 {
+pub fn number(value: &Value) -> f64 {
     value
         .as_str()
         .map_or_else(|| value.as_f64(), |text| text.parse().ok())
@@ -14,7 +14,7 @@ fn number(value: &Value) -> f64 {
 }
 
 /// Half the best bid, on the grid of both venues.
-async fn far_below(server: &Server, venue: Venue) -> String {
+pub async fn far_below(server: &Server, venue: Venue) -> String {
     let (path, at) = match venue {
         Venue::Upbit => ("/v1/orderbook?markets=KRW-BTC", "/0/orderbook_units/0/bid_price"),
         _ => ("/api/v3/depth?symbol=BTCUSDT&limit=5", "/bids/0/0"),
@@ -468,7 +468,7 @@ async fn binance_names_what_is_wrong_with_an_order() {
             "insufficient balance",
         ),
         (
-            format!("{base}type=LIMIT_MAKER&quantity=0.001&price=900000"),
+            format!("{base}type=LIMIT_MAKER&quantity=0.001&price=400000"),
             -2010,
             "immediately match",
         ),

@@ -3,6 +3,7 @@
 mod faults;
 mod orders;
 mod properties;
+mod rules;
 
 use crossbook_engine::units::Amount;
 

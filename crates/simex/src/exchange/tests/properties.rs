@@ -8,6 +8,8 @@ use super::*;
 enum Step {
     Place(u32, NewOrder),
     Cancel(u32, u64),
+    /// To so many 1e-8.
+    Amend(u32, u64, i64),
     /// The market moves on, by milliseconds.
     Wait(u16),
 }
@@ -69,6 +71,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => order().prop_map(|(account, order)| Step::Place(account, order)),
         1 => (0u32..4, 1u64..40).prop_map(|(account, id)| Step::Cancel(account, id)),
+        2 => (2u32..4, 1u64..40, 1i64..60).prop_map(|(account, id, lots)| Step::Amend(account, id, lots * 1_000_000)),
         3 => (1u16..700).prop_map(Step::Wait),
     ]
 }
@@ -139,6 +142,13 @@ proptest! {
                 }
                 Step::Cancel(account, id) => {
                     let _ = exchange.cancel(account, OrderRef::Id(id), &mut out);
+                }
+                Step::Amend(account, id, raw) => {
+                    let to = Qty::from_raw(raw).unwrap();
+                    if let Ok(view) = exchange.amend(account, OrderRef::Id(id), to, format!("amended {id}"), &mut out) {
+                        prop_assert_eq!(view.state, OrderState::Open);
+                        prop_assert!(view.executed < to, "{:?}", view);
+                    }
                 }
                 Step::Wait(ms) => {
                     now = now.plus(i64::from(ms) * 1_000_000);

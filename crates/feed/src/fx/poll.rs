@@ -16,7 +16,7 @@ use super::{FxConfig, QuoteFormat, Reading, Said, SourceKind, quote};
 use crate::clock::Clock;
 use crate::error::FeedError;
 use crate::input::{Body, Command, Input, InputSender, Note, Provider, VenueIx};
-use crate::rest::limits::Rule;
+use crate::rest::rule::{Counts, Rule};
 use crate::rest::{Client, Clients};
 use crate::venue::RestLimits;
 
@@ -68,6 +68,7 @@ impl Poller {
             // Twice what one source asks for, so that two may share a host; a told wait holds them all.
             let turns = 2 * (60_000 / (*poll_ms).max(1)).max(1);
             let rule = Rule {
+                counts: Counts::Requests,
                 limit: u32::try_from(turns).unwrap_or(u32::MAX),
                 window: Duration::from_secs(60),
             };

@@ -13,7 +13,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
 use tokio::time::{Instant, timeout_at};
 
-use super::limits::{Limits, Permit, Rule};
+use super::limits::{Limits, Permit};
+use super::rule::Rule;
 use super::signs::Signs;
 use super::time::{Offset, OffsetMeter, http_date};
 use crate::clock::{Clock, Stamp};

@@ -1,6 +1,6 @@
 //! How much may be asked of a host: one budget per group, checked before anything is sent, and corrected by answers.
 //!
-//! What always holds: within any window of a rule, at the venue as well as here, the weight that was sent is at most our
+//! What always holds: within any window of any rule, at the venue as well as here, the weight that was sent is at most our
 //! share of the venue's limit; while the venue told us to wait nothing is sent; and after such a wait one request goes
 //! first, alone, and the others follow when it was answered.
 //!
@@ -16,61 +16,24 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::rule::{Counts, Purpose, Rule, Share};
 use super::signs::Signs;
 use crate::error::FeedError;
-use crate::venue::{Protocol, RestLimits};
-
-/// A venue's limit on one group of requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rule {
-    /// Sum of weights.
-    pub limit: u32,
-    /// Within any stretch of this length.
-    pub window: Duration,
-}
-
-/// Group of all of Binance's requests; they share `REQUEST_WEIGHT`.
-pub const WEIGHT: &str = "weight";
-
-impl Protocol {
-    /// The limit of a group. Upbit counts quotation requests by group (`market`, `orderbook`, `trade`, `ticker`, `candle`),
-    /// 10 a second each (developer docs v1.6.4); Binance counts weights: 6000 a minute at spot (binance-spot-api-docs
-    /// a5e0bc3), 2400 for USD-M (`exchangeInfo` as recorded in ccxt 4.5.90). All read 2026-11-21. Binance's other limit,
-    /// 300,000 requests in 5 minutes, cannot be reached: each request weighs at least 1.
-    pub fn rule(self) -> Rule {
-        let (limit, seconds) = match self {
-            Protocol::Upbit => (10, 1),
-            Protocol::BinanceSpot => (6_000, 60),
-            Protocol::BinanceUsdm => (2_400, 60),
-        };
-        Rule {
-            limit,
-            window: Duration::from_secs(seconds),
-        }
-    }
-}
-
-/// What a request is for; a poll leaves a quarter of the share free for what cannot wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
-    /// A book waits for it, or an operator.
-    Fetch,
-    /// One of many, and the next comes soon.
-    Poll,
-}
+use crate::venue::RestLimits;
 
 /// The budgets of one host.
 #[derive(Debug)]
 pub struct Limits {
-    rule: Rule,
     headroom_percent: u8,
     banned: Duration,
     state: Mutex<State>,
     freed: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
+    /// What each group is held to. There is always one; of the first the answers tell how much is used.
+    rules: Vec<Rule>,
     /// The host told us to stop altogether.
     stop: Option<Hold>,
     doubt: Option<Doubt>,
@@ -85,11 +48,17 @@ struct State {
 struct Budget {
     /// End and weight of what was sent, oldest first.
     sent: VecDeque<(Instant, u32)>,
-    /// Weight of what is under way.
-    under_way: u32,
+    under_way: Load,
     told: Option<Told>,
     hold: Option<Hold>,
     doubt: Option<Doubt>,
+}
+
+/// Requests that are under way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    weight: u32,
+    requests: u32,
 }
 
 /// After an answer that told us to wait, until one of another kind: one request at a time.
@@ -137,30 +106,44 @@ impl Limits {
     /// Budgets of a host, each group with this rule.
     pub fn new(rule: Rule, rest: &RestLimits) -> Arc<Limits> {
         Arc::new(Limits {
-            rule,
             headroom_percent: rest.headroom_percent,
             banned: Duration::from_millis(rest.banned_ms),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                rules: vec![rule],
+                stop: None,
+                doubt: None,
+                under_way: 0,
+                budgets: BTreeMap::new(),
+                names: BTreeMap::new(),
+            }),
             freed: Notify::new(),
         })
     }
 
-    /// The weight that may be sent within a window: our share, at least one.
-    pub fn share(&self, purpose: Purpose) -> u32 {
-        let share = u64::from(self.rule.limit) * u64::from(self.headroom_percent.min(100)) / 100;
-        let share = match purpose {
-            Purpose::Fetch => share,
-            Purpose::Poll => share * 3 / 4,
-        };
-        u32::try_from(share.max(1)).unwrap_or(self.rule.limit)
+    /// Holds every group to these rules from now on; what was sent before counts. Whether that changed anything: nothing
+    /// does when there is no rule among them. Answers tell of the first one's window.
+    pub fn set(&self, rules: Vec<Rule>) -> bool {
+        let mut state = self.lock();
+        let changed = !rules.is_empty() && rules != state.rules;
+        if changed {
+            state.rules = rules;
+            self.freed.notify_waiters();
+        }
+        changed
     }
 
-    /// The window of the rule.
-    pub fn window(&self) -> Duration {
-        self.rule.window
+    /// The rules in force.
+    pub fn rules(&self) -> Vec<Rule> {
+        self.lock().rules.clone()
     }
 
-    /// Resolves when a request has come to its end after this was called.
+    /// Our part of each rule.
+    pub fn shares(&self, purpose: Purpose) -> Vec<Share> {
+        let share = |rule: &Rule| rule.share(self.headroom_percent, purpose);
+        self.lock().rules.iter().map(share).collect()
+    }
+
+    /// Resolves when a request has come to its end, or other rules hold, after this was called.
     pub fn freed(&self) -> tokio::sync::futures::Notified<'_> {
         self.freed.notified()
     }
@@ -183,14 +166,23 @@ impl Limits {
         if let Some(hold) = budget.hold.filter(|hold| hold.until > now) {
             return Err(hold.into());
         }
-        let alone =
-            (state.doubt.is_none() || state.under_way == 0) && (budget.doubt.is_none() || budget.under_way == 0);
+        let alone = (state.doubt.is_none() || state.under_way == 0)
+            && (budget.doubt.is_none() || budget.under_way.requests == 0);
         if !alone {
             return Err(Held::ENDS);
         }
         let weight = weight.max(1);
-        budget.room(now, weight, self.share(purpose), self.rule)?;
-        budget.under_way += weight;
+        let headroom = self.headroom_percent;
+        let longest = state.rules.iter().map(|rule| rule.window).max();
+        budget.forget(now, longest.unwrap_or_default());
+        if let Some(first) = state.rules.first() {
+            budget.room_as_told(now, weight, first.share(headroom, purpose), first)?;
+        }
+        for rule in &state.rules {
+            budget.room(now, weight, rule.share(headroom, purpose))?;
+        }
+        budget.under_way.weight += weight;
+        budget.under_way.requests += 1;
         if let Some(told) = &mut budget.told {
             told.since = told.since.saturating_add(weight);
         }
@@ -304,15 +296,19 @@ impl Permit {
         }
         let name = state.names.get(self.group).map_or(self.group, String::as_str);
         let budget = state.budgets.entry(name.to_owned()).or_default();
+        let rule = state.rules.first();
+        let window = rule.map_or(LEAST_WAIT, |rule| rule.window);
         let left = signs
             .remaining
             .as_ref()
-            .map(|(_, left)| limits.rule.limit.saturating_sub(*left));
-        if let Some(used) = signs.used.or(left) {
-            budget.tell(used, self, limits.rule.window);
+            .zip(rule)
+            .map(|((_, left), rule)| rule.limit.saturating_sub(*left));
+        let used = signs.used.iter().find(|(within, _)| *within == window);
+        if let Some(used) = used.map(|(_, used)| *used).or(left) {
+            budget.tell(used, self, window);
         }
         let (doubt, first) = match status {
-            429 => (&mut budget.doubt, limits.rule.window),
+            429 => (&mut budget.doubt, window),
             403 | 418 => (&mut state.doubt, limits.banned),
             _ => {
                 for doubt in [&mut budget.doubt, &mut state.doubt] {
@@ -364,7 +360,9 @@ impl Drop for Permit {
         state.under_way = state.under_way.saturating_sub(1);
         let name = state.names.get(self.group).map_or(self.group, String::as_str);
         if let Some(budget) = state.budgets.get_mut(name) {
-            budget.under_way = budget.under_way.saturating_sub(self.weight);
+            let under_way = &mut budget.under_way;
+            under_way.weight = under_way.weight.saturating_sub(self.weight);
+            under_way.requests = under_way.requests.saturating_sub(1);
             budget.sent.push_back((Instant::now(), self.weight));
         }
         self.limits.freed.notify_waiters();
@@ -391,32 +389,54 @@ impl State {
 }
 
 impl Budget {
-    /// Whether there is room for a request of this weight.
-    fn room(&mut self, now: Instant, weight: u32, share: u32, rule: Rule) -> Result<(), Held> {
-        while self.sent.front().is_some_and(|(end, _)| *end + rule.window <= now) {
+    /// Forgets what was sent so long ago that no rule counts it.
+    fn forget(&mut self, now: Instant, longest: Duration) {
+        while self.sent.front().is_some_and(|(end, _)| *end + longest <= now) {
             self.sent.pop_front();
         }
-        // More than the share: allowed when it is alone.
-        let weight = weight.min(share);
-        if let Some(told) = self.told.filter(|told| told.at + rule.window > now) {
-            // Others count here too, so this is measured against the venue's limit, with a tenth of it kept free.
-            let most = share.max(rule.limit - rule.limit / 10);
-            if told.used.saturating_add(told.since).saturating_add(weight) > most {
-                return Err(Held {
-                    until: Some(told.at + rule.window),
-                    status: None,
-                });
-            }
-        }
-        let mut sum = self.sent.iter().map(|(_, weight)| weight).sum::<u32>() + self.under_way;
-        if sum + weight <= share {
+    }
+
+    /// Whether there is room for a request of this weight beside what the venue said is used.
+    fn room_as_told(&self, now: Instant, weight: u32, share: Share, rule: &Rule) -> Result<(), Held> {
+        let Some(told) = self.told.filter(|told| told.at + rule.window > now) else {
+            return Ok(());
+        };
+        // Others count here too, so this is measured against the venue's limit, with a tenth of it kept free.
+        let most = share.most.max(rule.limit - rule.limit / 10);
+        let weight = weight.min(share.most);
+        if told.used.saturating_add(told.since).saturating_add(weight) <= most {
             return Ok(());
         }
-        for (end, ended) in &self.sent {
+        Err(Held {
+            until: Some(told.at + rule.window),
+            status: None,
+        })
+    }
+
+    /// Whether there is room for a request of this weight beside what we sent ourselves.
+    fn room(&self, now: Instant, weight: u32, share: Share) -> Result<(), Held> {
+        let Share { counts, most, window } = share;
+        // More than the share: allowed when it is alone.
+        let weight = counts.of(weight).min(most);
+        let before = self.sent.partition_point(|(end, _)| *end + window <= now);
+        let counted = || {
+            self.sent
+                .range(before..)
+                .map(|(end, weight)| (*end, counts.of(*weight)))
+        };
+        let under_way = match counts {
+            Counts::Weight => self.under_way.weight,
+            Counts::Requests => self.under_way.requests,
+        };
+        let mut sum = counted().map(|(_, sent)| sent).sum::<u32>() + under_way;
+        if sum + weight <= most {
+            return Ok(());
+        }
+        for (end, ended) in counted() {
             sum -= ended;
-            if sum + weight <= share {
+            if sum + weight <= most {
                 return Err(Held {
-                    until: Some(*end + rule.window),
+                    until: Some(end + window),
                     status: None,
                 });
             }
@@ -428,7 +448,7 @@ impl Budget {
     fn tell(&mut self, used: u32, permit: &Permit, window: Duration) {
         let now = Instant::now();
         // What is under way beside this request may be counted in `used` or not: it counts here.
-        let since = self.under_way.saturating_sub(permit.weight);
+        let since = self.under_way.weight.saturating_sub(permit.weight);
         let new = Told { used, since, at: now };
         self.told = Some(match self.told {
             // The two requests overlapped, so which of the answers is the newer one cannot be known: the worse one holds.
@@ -446,7 +466,8 @@ impl Budget {
     fn merge(&mut self, other: Budget) {
         self.sent.extend(other.sent);
         self.sent.make_contiguous().sort_by_key(|(end, _)| *end);
-        self.under_way += other.under_way;
+        self.under_way.weight += other.under_way.weight;
+        self.under_way.requests += other.under_way.requests;
         self.told = self.told.or(other.told);
         self.doubt = self.doubt.or(other.doubt);
         if let Some(hold) = other.hold {

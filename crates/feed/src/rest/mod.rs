@@ -15,6 +15,7 @@ pub mod limits;
 mod polls;
 pub mod provider;
 mod requests;
+pub mod rule;
 pub mod signs;
 pub mod time;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::requests::Ask;
+use super::rule::{Counts, Share};
 use crate::input::Request;
 use crate::venue::Timers;
 
@@ -15,6 +16,8 @@ use crate::venue::Timers;
 #[derive(Debug)]
 pub struct Polls {
     items: Vec<Item>,
+    wanted: Duration,
+    shares: Vec<Share>,
     every: Duration,
     backoff_first: Duration,
     backoff_most: Duration,
@@ -34,44 +37,64 @@ struct Item {
     under_way: Option<Instant>,
 }
 
-/// How much polls may ask for.
-#[derive(Debug, Clone, Copy)]
-pub struct Budget {
-    /// Sum of weights,
-    pub share: u32,
-    /// within this.
-    pub window: Duration,
-}
-
 impl Polls {
-    /// A round of requests on one budget, each to be asked once in `every`, or less often when the budget wants it.
-    pub fn new(round: Vec<(Request, Ask)>, every: Duration, budget: Budget, timers: &Timers) -> Polls {
-        let weight: u32 = round.iter().map(|(_, ask)| ask.weight).sum();
-        // A tenth more, because a request counts until a window after its end.
-        let least = budget
-            .window
-            .mul_f64(1.1 * f64::from(weight) / f64::from(budget.share.max(1)));
-        let every = every.max(least);
-        let mut before = 0;
-        let items = round.into_iter().map(|(request, ask)| {
-            let phase = every.mul_f64(f64::from(before) / f64::from(weight.max(1)));
-            before += ask.weight;
-            Item {
-                request,
-                ask,
-                phase,
-                due: None,
-                under_way: None,
-            }
+    /// A round of requests on one budget, each to be asked once in `wanted`, or less often when a share of it wants that.
+    pub fn new(round: Vec<(Request, Ask)>, wanted: Duration, shares: Vec<Share>, timers: &Timers) -> Polls {
+        let items = round.into_iter().map(|(request, ask)| Item {
+            request,
+            ask,
+            phase: Duration::ZERO,
+            due: None,
+            under_way: None,
         });
-        Polls {
+        let mut polls = Polls {
             items: items.collect(),
-            every,
+            wanted,
+            shares,
+            every: wanted,
             backoff_first: Duration::from_millis(timers.backoff_first_ms),
             backoff_most: Duration::from_millis(timers.backoff_most_ms),
             failures: 0,
             pause: None,
             on: false,
+        };
+        polls.spread();
+        polls
+    }
+
+    /// The shares may have changed: the round goes as fast as they allow from now on. Whether that is another pace.
+    pub fn keep_to(&mut self, shares: &[Share], now: Instant) -> bool {
+        if self.shares == shares {
+            return false;
+        }
+        self.shares = shares.to_vec();
+        let before = self.every;
+        self.spread();
+        let changed = self.every != before;
+        if changed {
+            for item in &mut self.items {
+                item.due = self.on.then(|| now + item.phase);
+            }
+        }
+        changed
+    }
+
+    /// Spreads the round evenly over the shortest time that all shares allow.
+    fn spread(&mut self) {
+        let weight: u32 = self.items.iter().map(|item| item.ask.weight).sum();
+        let least = self.shares.iter().map(|share| {
+            let round = match share.counts {
+                Counts::Weight => f64::from(weight),
+                Counts::Requests => self.items.len() as f64,
+            };
+            // A tenth more, because a request counts until a window after its end.
+            share.window.mul_f64(1.1 * round / f64::from(share.most.max(1)))
+        });
+        self.every = least.fold(self.wanted, Duration::max);
+        let mut before = 0;
+        for item in &mut self.items {
+            item.phase = self.every.mul_f64(f64::from(before) / f64::from(weight.max(1)));
+            before += item.ask.weight;
         }
     }
 
@@ -90,6 +113,11 @@ impl Polls {
             }
         }
         changed
+    }
+
+    /// Whether it is asked.
+    pub fn is_on(&self) -> bool {
+        self.on
     }
 
     /// The request that is due first, and when that is.
@@ -150,13 +178,17 @@ mod tests {
     fn polls(books: usize, every_ms: u64, share: u32) -> Polls {
         let request = |at: usize| Request::Books(vec![format!("KRW-{at}")]);
         let round = (0..books).map(|at| (request(at), Ask::of(Protocol::Upbit, &request(at), 30)));
-        let budget = Budget { share, window: SECOND };
-        Polls::new(
-            round.collect(),
-            Duration::from_millis(every_ms),
-            budget,
-            &Timers::default(),
-        )
+        let wanted = Duration::from_millis(every_ms);
+        Polls::new(round.collect(), wanted, shares(share), &Timers::default())
+    }
+
+    /// So many requests a second.
+    fn shares(most: u32) -> Vec<Share> {
+        vec![Share {
+            counts: Counts::Weight,
+            most,
+            window: SECOND,
+        }]
     }
 
     /// Runs for so long, answers taking `took` after each send; times of sends by request.
@@ -195,6 +227,34 @@ mod tests {
     fn a_round_that_the_budget_cannot_bear_is_slower_and_says_so() {
         assert_eq!(polls(2, 1_000, 3).pace(), (2, SECOND));
         assert_eq!(polls(30, 1_000, 3).pace(), (30, 11 * SECOND));
+    }
+
+    #[test]
+    fn other_shares_are_another_pace_from_then_on() {
+        let start = Instant::now();
+        let mut polls = polls(30, 1_000, 60);
+        polls.switch(true, start);
+        assert!(!polls.keep_to(&shares(60), start));
+        assert!(!polls.keep_to(&shares(100), start), "it is as fast as wanted");
+        assert_eq!(polls.pace(), (30, SECOND));
+        let later = start + 7 * SECOND;
+        assert!(polls.keep_to(&shares(3), later));
+        assert_eq!(polls.pace(), (30, 11 * SECOND));
+        let sent = run(&mut polls, later, 11 * SECOND, Duration::ZERO);
+        assert_eq!(sent.len(), 30);
+        assert_eq!((sent[1].0, sent[1].1.as_millis()), (1, 366));
+        // A second limit that is the stricter one, of requests instead of weights.
+        let both = [
+            shares(60),
+            vec![Share {
+                counts: Counts::Requests,
+                most: 15,
+                window: 10 * SECOND,
+            }],
+        ]
+        .concat();
+        assert!(polls.keep_to(&both, later));
+        assert_eq!(polls.pace(), (30, 22 * SECOND));
     }
 
     #[test]

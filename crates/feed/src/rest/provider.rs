@@ -15,9 +15,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
 use super::client::Client;
-use super::limits::{Held, Permit, Purpose};
-use super::polls::{Budget, Polls};
+use super::limits::{Held, Permit};
+use super::polls::Polls;
 use super::requests::Ask;
+use super::rule::Purpose;
 use crate::clock::Stamp;
 use crate::error::FeedError;
 use crate::input::{Answer, Body, Command, Input, InputSender, Provider, Request, VenueIx};
@@ -116,11 +117,6 @@ impl Desk {
         let config = &provider.config;
         let levels = config.poll_levels();
         let round = config.polled(&provider.markets, MARKETS_IN_ONE).into_iter();
-        let limits = provider.client.limits();
-        let budget = Budget {
-            share: limits.share(Purpose::Poll),
-            window: limits.window(),
-        };
         let polls = Polls::new(
             round
                 .map(|request| {
@@ -129,7 +125,7 @@ impl Desk {
                 })
                 .collect(),
             Duration::from_millis(config.rest.poll_ms.max(1)),
-            budget,
+            provider.client.limits().shares(Purpose::Poll),
             &config.timers,
         );
         Desk {
@@ -220,11 +216,15 @@ impl Desk {
         if !self.polls.switch(on, Instant::now()) {
             return;
         }
-        let (venue, wanted) = (&self.provider.config.name, self.provider.config.rest.poll_ms);
-        if !on {
-            tracing::info!("{venue}: polling ends");
-            return;
+        if on {
+            self.say_pace();
+        } else {
+            tracing::info!("{}: polling ends", self.provider.config.name);
         }
+    }
+
+    fn say_pace(&self) {
+        let (venue, wanted) = (&self.provider.config.name, self.provider.config.rest.poll_ms);
         let (requests, every) = self.polls.pace();
         let every = every.as_millis();
         if every > u128::from(wanted) {
@@ -240,6 +240,11 @@ impl Desk {
     /// Sends all that may be sent now.
     fn send_what_can_be(&mut self) -> Sent {
         let mut sent = Sent::default();
+        // The venue may have stated other limits since.
+        let shares = self.provider.client.limits().shares(Purpose::Poll);
+        if self.polls.keep_to(&shares, Instant::now()) && self.polls.is_on() {
+            self.say_pace();
+        }
         self.send_fetches(&mut sent);
         self.send_polls(&mut sent);
         self.measure_clock(&mut sent);

@@ -1,6 +1,6 @@
 //! How a venue wants to be asked, and what it counts for it.
 
-use super::limits::WEIGHT;
+use super::rule::WEIGHT;
 use crate::input::Request;
 use crate::venue::{Protocol, VenueConfig};
 
@@ -23,7 +23,8 @@ pub struct Ask {
 impl Ask {
     /// A request of a book, with so many levels a side.
     ///
-    /// Weights: binance-spot-api-docs a5e0bc3; of USD-M as in ccxt 4.5.90 (both read 2026-11-21).
+    /// Weights: binance-spot-api-docs a5e0bc3; of USD-M developers.binance.com, USDⓈ-M Futures, `Order-Book`,
+    /// `Recent-Trades-List` and `Check-Server-Time` (copies of 2026-01 to 2026-05). All read 2026-11-21.
     pub fn of(protocol: Protocol, request: &Request, levels: u16) -> Ask {
         let (path, query, group, weight) = match (protocol, request) {
             (Protocol::Upbit, Request::Books(markets)) => (

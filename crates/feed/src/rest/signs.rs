@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crossbook_engine::units::TimestampNs;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::time::http_date;
 
@@ -18,8 +18,8 @@ const MOST_SEARCHED: usize = 4_096;
 pub struct Signs {
     /// Upbit: the group by the venue's own name, and how many more requests this second allows.
     pub remaining: Option<(String, u32)>,
-    /// Binance: weight used in this minute by everybody behind our address.
-    pub used: Option<u32>,
+    /// Binance: weight used by everybody behind our address, and in which window.
+    pub used: Vec<(Duration, u32)>,
     /// How long to wait.
     pub wait: Option<Duration>,
 }
@@ -30,7 +30,7 @@ impl Signs {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         Signs {
             remaining: text("remaining-req").and_then(remaining),
-            used: text("x-mbx-used-weight-1m").and_then(|text| text.trim().parse().ok()),
+            used: used(headers),
             wait: text("retry-after")
                 .and_then(|text| retry_after(text, text_date(headers).unwrap_or(wall)))
                 .or_else(|| told(body, wall))
@@ -41,6 +41,24 @@ impl Signs {
 
 fn text_date(headers: &HeaderMap) -> Option<TimestampNs> {
     headers.get("date")?.to_str().ok().and_then(http_date)
+}
+
+/// `X-MBX-USED-WEIGHT-1M: 5990`: the name ends in the number and the first letter of an interval, one header for each
+/// window that `exchangeInfo.rateLimits` states (binance-spot-api-docs a5e0bc3, read 2026-11-21).
+fn used(headers: &HeaderMap) -> Vec<(Duration, u32)> {
+    let read = |(name, value): (&HeaderName, &HeaderValue)| {
+        let (number, letter) = leading_number(name.as_str().strip_prefix("x-mbx-used-weight-")?);
+        let seconds: u64 = match letter {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3_600,
+            "d" => 86_400,
+            _ => return None,
+        };
+        let window = Duration::from_secs(number?.checked_mul(seconds)?);
+        Some((window, value.to_str().ok()?.trim().parse().ok()?))
+    };
+    headers.iter().filter_map(read).collect()
 }
 
 /// `group=orderbook; min=600; sec=9`. `min` does not move (Upbit developer docs v1.6.4, read 2026-11-21) and is not read.
@@ -115,7 +133,6 @@ fn leading_number(text: &str) -> (Option<u64>, &str) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use reqwest::header::{HeaderName, HeaderValue};
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs
@@ -189,10 +206,23 @@ mod tests {
     }
 
     #[test]
-    fn used_weight_is_a_number_or_nothing() {
-        for (text, want) in [("1", Some(1)), (" 5990 ", Some(5_990)), ("-1", None), ("x", None)] {
-            let got = Signs::read(&headers(&[("x-mbx-used-weight-1m", text)]), b"", TimestampNs(0)).used;
-            assert_eq!(got, want, "{text:?}");
+    fn used_weight_is_of_a_window_and_a_number_or_nothing() {
+        let cases = [
+            ("x-mbx-used-weight-1m", "1", Some((60, 1))),
+            ("x-mbx-used-weight-1m", " 5990 ", Some((60, 5_990))),
+            ("x-mbx-used-weight-10s", "7", Some((10, 7))),
+            ("x-mbx-used-weight-1h", "7", Some((3_600, 7))),
+            ("x-mbx-used-weight-1m", "-1", None),
+            ("x-mbx-used-weight-1m", "x", None),
+            ("x-mbx-used-weight", "7", None),
+            ("x-mbx-used-weight-m", "7", None),
+            ("x-mbx-used-weight-1w", "7", None),
+            ("x-mbx-used-weight-99999999999999999999d", "7", None),
+        ];
+        for (name, text, want) in cases {
+            let got = Signs::read(&headers(&[(name, text)]), b"", TimestampNs(0)).used;
+            let want = want.map(|(seconds, used)| (Duration::from_secs(seconds), used));
+            assert_eq!(got, Vec::from_iter(want), "{name}: {text:?}");
         }
     }
 

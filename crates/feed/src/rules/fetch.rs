@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use crossbook_engine::units::Price;
+use tracing::{info, warn};
 
+use super::stated::Stated;
 use super::{Catalogue, binance, traded, upbit};
 use crate::error::FeedError;
-use crate::rest::limits::WEIGHT;
+use crate::rest::rule::{Rule, WEIGHT};
 use crate::rest::{Client, Clients};
 use crate::venue::{Protocol, VenueConfig};
 use crate::wire::WireError;
@@ -19,6 +21,7 @@ const MARKETS_A_REQUEST: usize = 100;
 pub struct Fetcher {
     client: Client,
     protocol: Protocol,
+    venue: String,
 }
 
 impl Fetcher {
@@ -30,16 +33,18 @@ impl Fetcher {
         Ok(Fetcher {
             client: clients.venue(venue)?,
             protocol: venue.protocol,
+            venue: venue.name.clone(),
         })
     }
 
-    /// All markets and their rules. Costs Upbit one request and one for each hundred markets, Binance a weight of 20 (spot) or
-    /// 1 (USD-M).
+    /// All markets and their rules. Costs Upbit one request and one for each hundred markets, Binance a weight of 20 (spot:
+    /// binance-spot-api-docs a5e0bc3) or 1 (USD-M: developers.binance.com, `Exchange-Information`, copy of 2026-01; read
+    /// 2026-11-21). What the list states of request limits holds for the venue's budget from here on.
     ///
     /// # Errors
     /// When one of the requests fails or its answer is no such list: half a list is none.
     pub async fn catalogue(&self) -> Result<Catalogue, FeedError> {
-        match self.protocol {
+        let catalogue = match self.protocol {
             Protocol::Upbit => self.upbit().await,
             Protocol::BinanceSpot => {
                 let parse = |bytes: &[u8]| binance::parse(binance::Kind::Spot, bytes);
@@ -49,10 +54,25 @@ impl Fetcher {
                 let parse = |bytes: &[u8]| binance::parse(binance::Kind::Usdm, bytes);
                 self.ask("/fapi/v1/exchangeInfo", &[], WEIGHT, 1, parse).await
             }
+        }?;
+        self.keep_to(&catalogue);
+        Ok(catalogue)
+    }
+
+    fn keep_to(&self, catalogue: &Catalogue) {
+        let (venue, limits) = (&self.venue, self.client.limits());
+        let stated = Stated::read(&catalogue.limits, self.protocol.rule());
+        for odd in stated.odd {
+            warn!("{venue}: {odd}");
+        }
+        let words: Vec<String> = stated.rules.iter().map(Rule::to_string).collect();
+        if limits.set(stated.rules) {
+            info!("{venue}: request limits are now {}", words.join(", "));
         }
     }
 
-    /// Traded value of the last 24 hours by market, in whole units of quote, of the markets quoted in `quote`.
+    /// Traded value of the last 24 hours by market, in whole units of quote, of the markets quoted in `quote`. Costs Binance
+    /// a weight of 80 (spot) or 40 (USD-M: `24hr-Ticker-Price-Change-Statistics`, copy of 2026-05); sources as above.
     ///
     /// # Errors
     /// When the request fails or its answer is no such list.

@@ -1,5 +1,6 @@
 //! What each market of a venue accepts: tick, lot, minimums, bands, status; fetched at start, refreshed, compared while
-//! running, and held against our own orders before they are sent.
+//! running, and held against our own orders before they are sent. Request limits that a list states become the budget of
+//! its venue.
 //!
 //! ```text
 //! market lists ─► upbit, binance (parse) ─► Catalogue ─► diff ─► Update (an input, journaled) ─► RuleBook ─► RuleChange
@@ -15,6 +16,7 @@ pub mod diff;
 pub mod fetch;
 pub mod refresh;
 pub mod select;
+pub mod stated;
 mod text;
 pub mod traded;
 pub mod upbit;
@@ -33,6 +35,7 @@ use thiserror::Error;
 pub use diff::{RuleBook, RuleChange, RuleKind, RulesNote, Update};
 pub use fetch::Fetcher;
 pub use refresh::Refresher;
+pub use stated::RateLimit;
 
 /// What may be done in a market now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -352,20 +355,6 @@ pub struct Catalogue {
     pub unreadable: BTreeMap<String, String>,
     /// Request limits that the venue states (Binance `rateLimits`).
     pub limits: Vec<RateLimit>,
-}
-
-/// A request limit as Binance states it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RateLimit {
-    /// `REQUEST_WEIGHT`, `RAW_REQUESTS`, `ORDERS`, or something newer.
-    pub rate_limit_type: String,
-    /// `SECOND`, `MINUTE`, `DAY`.
-    pub interval: String,
-    /// How many of them.
-    pub interval_num: u32,
-    /// How much within.
-    pub limit: u64,
 }
 
 /// Why a configured market cannot be used.

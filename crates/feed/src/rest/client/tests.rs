@@ -7,7 +7,7 @@ use crossbook_engine::units::TimestampNs;
 use tokio::sync::Notify;
 
 use super::*;
-use crate::rest::limits::WEIGHT;
+use crate::rest::rule::{Purpose, WEIGHT};
 use crate::rest::testing::{Reply, Server};
 
 fn client(server: &Server, protocol: Protocol, change: impl FnOnce(&mut RestLimits)) -> Client {
@@ -241,9 +241,7 @@ async fn f10_what_headers_say_is_used_up_is_not_asked_for() {
         let client = client(&server, protocol, |_| ());
         let limits = client.limits();
         client.get("/x", &[], group, 1).await.expect("an answer");
-        let held = limits
-            .try_acquire(group, 25, crate::rest::limits::Purpose::Fetch)
-            .map(|_| ());
+        let held = limits.try_acquire(group, 25, Purpose::Fetch).map(|_| ());
         assert!(
             matches!(
                 held,

@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use tokio::time::{advance, sleep};
 
 use super::*;
+use crate::rest::rule::WEIGHT;
+use crate::venue::Protocol;
 
 fn rest(headroom_percent: u8) -> RestLimits {
     RestLimits {
@@ -75,7 +77,7 @@ async fn shares_are_those_of_the_venue_and_each_group_of_upbit_has_its_own() {
             fetches,
             "another group is not touched"
         );
-        advance(limits.window()).await;
+        advance(protocol.rule().window).await;
         assert_eq!(burst(&limits, "a", weight, Purpose::Fetch), fetches);
     }
 }
@@ -121,11 +123,92 @@ async fn groups_that_the_venue_counts_together_share_a_budget() {
     assert!(burst(&limits, "ticker", 1, Purpose::Fetch) <= 5);
 }
 
+/// Rules as (counts, limit, seconds).
+fn rules(rules: &[(Counts, u32, u64)]) -> Vec<Rule> {
+    let rule = |&(counts, limit, seconds): &(Counts, u32, u64)| Rule {
+        counts,
+        limit,
+        window: Duration::from_secs(seconds),
+    };
+    rules.iter().map(rule).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_limits_hold_from_then_on_and_what_was_sent_counts() {
+    let limits = limits(Protocol::BinanceSpot, 50);
+    assert_eq!(burst(&limits, WEIGHT, 5, Purpose::Fetch), 600);
+    let weights = |limit| rules(&[(Counts::Weight, limit, 60)]);
+    assert!(!limits.set(weights(6_000)), "it is what holds");
+    assert!(!limits.set(Vec::new()), "nothing is said");
+    assert!(limits.set(weights(8_000)));
+    assert_eq!(burst(&limits, WEIGHT, 5, Purpose::Fetch), 200);
+    assert!(limits.set(weights(1_200)));
+    assert_eq!(burst(&limits, WEIGHT, 5, Purpose::Fetch), 0);
+    advance(Duration::from_secs(60)).await;
+    assert_eq!(burst(&limits, WEIGHT, 5, Purpose::Poll), 90);
+    assert_eq!(burst(&limits, WEIGHT, 5, Purpose::Fetch), 30);
+    // One that waits is told at once when there is more room.
+    let waiting = tokio::spawn({
+        let limits = Arc::clone(&limits);
+        async move { limits.acquire(WEIGHT, 5, Duration::from_secs(30)).await.map(|_| ()) }
+    });
+    tokio::task::yield_now().await;
+    let begun = Instant::now();
+    limits.set(weights(6_000));
+    assert_eq!(waiting.await.expect("no panic"), Ok(()));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_several_limits_each_is_kept() {
+    let limits = limits(Protocol::BinanceSpot, 50);
+    limits.set(rules(&[
+        (Counts::Weight, 200, 10),
+        (Counts::Weight, 600, 60),
+        (Counts::Requests, 40, 120),
+    ]));
+    let mut sent = Vec::new();
+    for _ in 0..14 {
+        sent.push(burst(&limits, WEIGHT, 20, Purpose::Fetch));
+        advance(Duration::from_secs(10)).await;
+    }
+    // 100 in 10 s, 300 in a minute, and no more than 20 requests in two.
+    assert_eq!(sent, [5, 5, 5, 0, 0, 0, 5, 0, 0, 0, 0, 0, 5, 5]);
+    // The first one's window is the one that a limit without a time holds for, and that answers tell of.
+    let used = Signs {
+        used: vec![(Duration::from_secs(10), 175)],
+        ..Signs::default()
+    };
+    advance(Duration::from_secs(240)).await;
+    ask(&limits, WEIGHT, 200, &used).await;
+    assert_eq!(
+        burst(&limits, WEIGHT, 5, Purpose::Fetch),
+        1,
+        "of 180 that others leave us"
+    );
+    advance(Duration::from_secs(10)).await;
+    let limited = ask(&limits, WEIGHT, 429, &ok()).await;
+    let wait = Duration::from_secs(10);
+    assert_eq!(limited, Some(FeedError::Limited { status: 429, wait }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn upbit_says_by_what_it_leaves_that_it_allows_less_than_we_think() {
+    let limits = limits(Protocol::Upbit, 50);
+    // A limit of three a second, of which this one was the first.
+    ask(&limits, "orderbook", 200, &remaining("orderbook", 2)).await;
+    assert_eq!(burst(&limits, "orderbook", 1, Purpose::Fetch), 1);
+    advance(Duration::from_secs(1)).await;
+    // And one of thirty.
+    ask(&limits, "orderbook", 200, &remaining("orderbook", 29)).await;
+    assert_eq!(burst(&limits, "orderbook", 1, Purpose::Fetch), 4);
+}
+
 #[tokio::test(start_paused = true)]
 async fn f10_weight_used_by_others_behind_our_address_counts() {
     let limits = limits(Protocol::BinanceSpot, 50);
     let used = |used| Signs {
-        used: Some(used),
+        used: vec![(Duration::from_secs(10), 9), (Duration::from_secs(60), used)],
         ..Signs::default()
     };
     ask(&limits, WEIGHT, 200, &used(5_390)).await;

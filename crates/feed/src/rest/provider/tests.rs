@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::clock::Clock;
 use crate::rest::client::Clients;
+use crate::rest::rule::{Counts, Rule};
 use crate::rest::testing::{Reply, Server};
 
 const VENUE: VenueIx = VenueIx(3);
@@ -276,6 +277,30 @@ async fn all_markets_are_polled_in_turn() {
             .iter()
             .any(|target| target == "/api/v3/depth?symbol=A&limit=100")
     );
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn polls_go_as_fast_as_limits_allow_that_the_venue_states_later() {
+    let server = Server::start(|_, _| Reply::new(200, "[]")).await;
+    let rule = |limit, seconds| Rule {
+        counts: Counts::Weight,
+        limit,
+        window: Duration::from_secs(seconds),
+    };
+    let provider = provider(&server, Protocol::BinanceSpot, &["A", "B"], |config| {
+        config.data_source = DataSource::Rest;
+        config.rest.poll_ms = 1;
+    });
+    // One book in an hour.
+    provider.client.limits().set(vec![rule(5, 3_600)]);
+    let mut running = Running::new(provider);
+    assert_eq!(running.answer().await, (books(&["A"]), Ok(200)));
+    running.client.limits().set(vec![rule(6_000, 60)]);
+    let mut asked = Vec::new();
+    while !asked.contains(&books(&["B"])) {
+        asked.push(running.answer().await.0);
+    }
     running.stop().await;
 }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::input::{Body, Input, Note, Provider, VenueIx};
 use crate::rest::Clients;
+use crate::rest::rule::Purpose;
 use crate::rest::testing::{Reply, Server};
 use crate::venue::Protocol;
 
@@ -146,6 +147,43 @@ fn whole_parts_are_exact_or_none() {
         ("NaN", None),
     ] {
         assert_eq!(super::traded::whole(text), want, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn request_limits_that_the_list_states_hold_at_the_start_and_when_it_is_refreshed() {
+    let server = Server::start(|number, _| {
+        let limit = |weight: u32| {
+            let limit =
+                format!(r#"{{"rateLimitType":"REQUEST_WEIGHT","interval":"MINUTE","intervalNum":1,"limit":{weight}}}"#);
+            let raw = r#"{"rateLimitType":"RAW_REQUESTS","interval":"MINUTE","intervalNum":5,"limit":61000}"#;
+            list(&["BTC"], "0.01").replace(r#""rateLimits":[]"#, &format!(r#""rateLimits":[{raw},{limit}]"#))
+        };
+        Reply::new(
+            200,
+            match number {
+                0 => limit(1_200),
+                1 => limit(3),
+                2 => list(&["BTC"], "0.01"),
+                _ => limit(12_000),
+            },
+        )
+    })
+    .await;
+    let mut venue = server.venue(Protocol::BinanceSpot);
+    venue.rest.headroom_percent = 50;
+    let clients = Clients::new(Clock::system()).unwrap();
+    let client = clients.venue(&venue).unwrap();
+    let fetcher = Fetcher::new(&clients, &venue).unwrap();
+    let share = || -> Vec<u32> {
+        let shares = client.limits().shares(Purpose::Fetch);
+        shares.iter().map(|share| share.most).collect()
+    };
+    assert_eq!(share(), [3_000], "what we know");
+    // An absurd one and none at all change nothing.
+    for want in [600, 600, 600, 6_000] {
+        fetcher.catalogue().await.unwrap();
+        assert_eq!(share(), [want, 30_500]);
     }
 }
 

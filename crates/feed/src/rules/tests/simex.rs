@@ -75,10 +75,14 @@ async fn lists_of_all_venues_are_read_whole() {
     };
     let server = Server::start(&config).await.unwrap();
     let clients = Clients::new(Clock::system()).unwrap();
-    for (protocol, at) in [
-        ("upbit", Venue::Upbit),
-        ("binance-spot", Venue::Binance),
-        ("binance-usdm", Venue::BinanceUsdm),
+    for (protocol, at, limits) in [
+        ("upbit", Venue::Upbit, vec!["weight 10 in 1 s"]),
+        (
+            "binance-spot",
+            Venue::Binance,
+            vec!["weight 6000 in 60 s", "requests 300000 in 300 s"],
+        ),
+        ("binance-usdm", Venue::BinanceUsdm, vec!["weight 2400 in 60 s"]),
     ] {
         let fetcher = Fetcher::new(&clients, &venue(&server, protocol, at)).unwrap();
         let catalogue = fetcher.catalogue().await.unwrap();
@@ -103,6 +107,15 @@ async fn lists_of_all_venues_are_read_whole() {
             assert_eq!(rules.status, MarketStatus::Trading, "{}", info.symbol);
         }
         drop(hub);
+        let kept: Vec<String> = clients
+            .venue(&venue(&server, protocol, at))
+            .unwrap()
+            .limits()
+            .rules()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(kept, limits, "{protocol}");
         assert_eq!(catalogue.refuse(protocol, &listed), []);
     }
     server.stop().await.unwrap();

@@ -20,7 +20,7 @@ use crossbook_feed::input::{Body, Input, Note, VenueIx};
 use crossbook_feed::journal::{About, Disk, Item, Journal, JournalError, Mark, Record, VenueMark};
 use crossbook_feed::rules::RulesNote;
 use crossbook_feed::rules::refresh::Refresher;
-use crossbook_feed::run::{Live, LiveError, Providers, Run, SetupError, Told, providers};
+use crossbook_feed::run::{Level, Live, LiveError, Providers, Remark, Run, SetupError, Told, providers};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -174,7 +174,10 @@ impl Tape {
 
     fn hear(&mut self, told: &Told<'_>) {
         match told {
-            Told::Said(text) => tracing::warn!("{text}"),
+            Told::Said(Remark { level, text }) => match level {
+                Level::Info => tracing::info!("{text}"),
+                Level::Warn => tracing::warn!("{text}"),
+            },
             Told::Quarantined {
                 venue, reason, bytes, ..
             } => {

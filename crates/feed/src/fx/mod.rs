@@ -157,7 +157,7 @@ pub enum FxEvent {
         /// Why.
         reason: SwitchReason,
     },
-    /// A quote was not believed.
+    /// A quote was not believed, and the one before of this source was, or was refused for another reason.
     Refused {
         /// Whose.
         source: SourceIx,

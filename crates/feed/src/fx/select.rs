@@ -22,6 +22,8 @@ const MS: i64 = 1_000_000;
 struct Source {
     config: super::SourceConfig,
     last: Option<Accepted>,
+    /// Why its newest quote was refused, if it was.
+    refused: Option<Refusal>,
     stats: SourceStats,
 }
 
@@ -92,6 +94,7 @@ impl FxBook {
                 .map(|source| Source {
                     config: source.clone(),
                     last: None,
+                    refused: None,
                     stats: SourceStats::default(),
                 })
                 .collect(),
@@ -270,6 +273,7 @@ impl FxBook {
             Ok(last) => {
                 if let Some(entry) = self.sources.get_mut(usize::from(source.0)) {
                     entry.last = Some(last);
+                    entry.refused = None;
                     entry.stats.accepted += 1;
                 }
                 match self.in_use {
@@ -335,11 +339,16 @@ impl FxBook {
         if far { Err(Refusal::Apart) } else { Ok(new) }
     }
 
+    /// Each is counted, and told when the one before was believed or refused for another reason: a book that stays too
+    /// wide would tell of nothing else.
     fn refuse(&mut self, source: SourceIx, value: Option<Amount>, reason: Refusal, out: &mut Vec<FxEvent>) {
-        if let Some(entry) = self.sources.get_mut(usize::from(source.0)) {
-            *entry.stats.refused.entry(reason).or_default() += 1;
+        let Some(entry) = self.sources.get_mut(usize::from(source.0)) else {
+            return;
+        };
+        *entry.stats.refused.entry(reason).or_default() += 1;
+        if entry.refused.replace(reason) != Some(reason) {
+            out.push(FxEvent::Refused { source, value, reason });
         }
-        out.push(FxEvent::Refused { source, value, reason });
     }
 
     /// Takes the first source that has a good rate at this instant.

@@ -19,8 +19,8 @@ pub use totals::{GapRecord, Totals};
 
 use crate::book::{Gap, LiveEvent, MarketIx, Output};
 use crate::clock::Stamp;
-use crate::fx::{FxBook, FxDesk, FxEvent, SourceIx};
-use crate::input::{Body, Command, Input, Note, VenueIx, Via};
+use crate::fx::{FxBook, FxDesk, FxEvent, SourceIx, SwitchReason};
+use crate::input::{Body, Command, Input, LinkEvent, Note, VenueIx, Via};
 use crate::live::{Options, Pipeline};
 use crate::rules::{MarketRules, RuleBook, RuleChange, RuleKind, RulesNote};
 
@@ -43,7 +43,31 @@ pub enum Told<'a> {
         reason: String,
     },
     /// Something that a person should hear of.
-    Said(String),
+    Said(Remark),
+}
+
+/// Something that a person should hear of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// Whether it is bad news.
+    pub level: Level,
+    /// What.
+    pub text: String,
+}
+
+/// How much a remark matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// It is as it should be.
+    Info,
+    /// Somebody may have to do something.
+    Warn,
+}
+
+impl Remark {
+    fn told<'a>(level: Level, text: String) -> Told<'a> {
+        Told::Said(Remark { level, text })
+    }
 }
 
 /// Where it goes.
@@ -103,14 +127,13 @@ impl Run {
                 let book = self.rules.entry(update.venue.clone()).or_default();
                 for change in book.apply(update, input.stamp) {
                     if change.what != RuleKind::Listed {
-                        out(Told::Said(describe_change(&change)));
+                        out(Remark::told(Level::Warn, describe_change(&change)));
                     }
                 }
             }
             Note::Rules(RulesNote::Failed { venue, attempt, reason }) => {
-                out(Told::Said(format!(
-                    "{venue}: market rules not fetched (attempt {attempt}): {reason}"
-                )));
+                let text = format!("{venue}: market rules not fetched (attempt {attempt}): {reason}");
+                out(Remark::told(Level::Warn, text));
             }
         }
     }
@@ -224,8 +247,11 @@ impl Run {
         }
         for (venue, flag, on) in flagged {
             let name = self.pipeline.venue_name(venue).unwrap_or("our own clock");
-            let state = if on { "doubtful" } else { "in order again" };
-            out(Told::Said(format!("{name}: clock {state} ({flag:?})")));
+            let (level, state) = match on {
+                true => (Level::Warn, "doubtful"),
+                false => (Level::Info, "in order again"),
+            };
+            out(Remark::told(level, format!("{name}: clock {state} ({flag:?})")));
         }
     }
 
@@ -250,7 +276,7 @@ impl Run {
     fn rates(&mut self, input: &Input, out: &mut Out<'_>) {
         let Some(desk) = &mut self.desk else { return };
         desk.input(input, &self.pipeline, &mut self.fx_events);
-        let name = |source: Option<SourceIx>| source.map_or("none", |source| desk.book().name(source));
+        let name = |source: SourceIx| desk.book().name(source);
         for event in self.fx_events.drain(..) {
             match event {
                 FxEvent::Rate { rate, ts_event, .. } => out(Told::Event(
@@ -265,15 +291,34 @@ impl Run {
                     },
                 )),
                 FxEvent::Switch { from, to, reason, .. } => {
-                    out(Told::Said(format!(
-                        "fx: {} instead of {} ({reason:?})",
-                        name(to),
-                        name(from)
-                    )));
+                    let (to, from) = (to.map_or("none", name), from.map_or("none", name));
+                    let text = format!("fx: {to} instead of {from} ({reason:?})");
+                    out(Remark::told(switch_level(reason, input), text));
                 }
-                FxEvent::Refused { .. } => {}
+                FxEvent::Refused { source, value, reason } => {
+                    let value = value.map_or_else(String::new, |value| format!(" {value}"));
+                    let text = format!("fx: quote{value} of {} refused: {reason}", name(source));
+                    out(Remark::told(Level::Info, text));
+                }
             }
         }
+    }
+}
+
+/// A rate that is found, or found at a better source, is as it should be. Losing one is not, unless with it a connection
+/// ended that we closed ourselves: that is how a recording ends.
+fn switch_level(reason: SwitchReason, input: &Input) -> Level {
+    let closed_by_us = matches!(
+        &input.body,
+        Body::Link {
+            event: LinkEvent::Closed { error: None },
+            ..
+        }
+    );
+    match reason {
+        SwitchReason::Found | SwitchReason::Preferred => Level::Info,
+        SwitchReason::NotLive if closed_by_us => Level::Info,
+        SwitchReason::NotLive | SwitchReason::Aged => Level::Warn,
     }
 }
 

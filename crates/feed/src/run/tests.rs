@@ -143,3 +143,56 @@ async fn a_journal_gives_back_what_its_recorder_was_told() {
         "{causes:?}"
     );
 }
+
+/// What was remarked about the rate, in order.
+fn remarks(inputs: &[Input]) -> Vec<(Level, String)> {
+    let mut run = Run::new(&setup()).expect("a setup");
+    let mut remarks = Vec::new();
+    for input in inputs {
+        run.input(input, &mut |told| {
+            if let Told::Said(Remark { level, text }) = told {
+                remarks.push((level, text));
+            }
+        });
+    }
+    remarks
+}
+
+#[test]
+fn a_rate_that_is_found_is_no_warning_nor_is_one_that_ends_with_the_recording() {
+    let closed = |ms, error| link(ms, LinkEvent::Closed { error });
+    let reset = Some(FeedError::Connection("reset".to_owned()));
+    let told = remarks(&[
+        link(10, LinkEvent::Open { takes_over: None }),
+        book(20, "KRW-USDT", 1_390),
+        link(22, LinkEvent::Live),
+        closed(1_000, reset),
+        link(1_500, LinkEvent::Open { takes_over: None }),
+        book(1_520, "KRW-USDT", 1_391),
+        closed(2_000, None),
+    ]);
+    let found = (Level::Info, "fx: usdt instead of none (Found)".to_owned());
+    let lost = |level| (level, "fx: none instead of usdt (NotLive)".to_owned());
+    assert_eq!(told, [found.clone(), lost(Level::Warn), found, lost(Level::Info)]);
+}
+
+#[test]
+fn a_quote_that_is_refused_again_and_again_is_told_once() {
+    let told = remarks(&[
+        link(10, LinkEvent::Open { takes_over: None }),
+        book(20, "KRW-USDT", 139_000),
+        book(30, "KRW-USDT", 139_001),
+        book(40, "KRW-USDT", 139_002),
+        book(50, "KRW-USDT", 1_390),
+        book(60, "KRW-USDT", 139_003),
+    ]);
+    let told: Vec<&str> = told.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "fx: quote 139000.50000000 of usdt refused: it is 100 times off",
+            "fx: usdt instead of none (Found)",
+            "fx: quote 139003.50000000 of usdt refused: it is 100 times off",
+        ]
+    );
+}

@@ -117,6 +117,51 @@ impl Bench {
 }
 
 #[test]
+fn a_refusal_is_told_once_until_the_reason_is_another_or_a_quote_is_believed() {
+    let mut bench = Bench::new(THREE);
+    let steps = [
+        Some(("1390", "1410")),
+        Some(("1390", "1411")),
+        // Not live in between: it comes back as wide as it was.
+        None,
+        Some(("1390", "1412")),
+        Some(("1400", "1400")),
+        Some(("1399", "1399")),
+        Some(("1390", "1410")),
+        Some(("1400", "1401")),
+        Some(("1390", "1410")),
+        Some(("1390", "1410")),
+    ];
+    for (ms, top) in (1..).zip(steps) {
+        bench.top(ms, top);
+    }
+    bench.fails(11);
+    bench.fails(12);
+    let told: Vec<_> = bench
+        .told
+        .iter()
+        .filter_map(|event| match event {
+            FxEvent::Refused { source, reason, .. } => Some((*source, *reason)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (BOOK, Refusal::Wide),
+            (BOOK, Refusal::Crossed),
+            (BOOK, Refusal::Wide),
+            (BOOK, Refusal::Wide),
+            (BANK, Refusal::Missing),
+        ]
+    );
+    let stats = bench.book.stats();
+    assert_eq!(stats.sources[0].1.refused[&Refusal::Wide], 6, "each is counted");
+    assert_eq!(stats.sources[0].1.refused[&Refusal::Crossed], 2);
+    assert_eq!(stats.sources[1].1.refused[&Refusal::Missing], 2);
+}
+
+#[test]
 fn f28_absurd_rates_are_refused_with_their_reason() {
     let cases = [
         ("1391.5", None),

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use tokio_tungstenite::accept_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::venue::{BINANCE, BOOK, DEPTH, Server, UPBIT, World};
+use crate::venue::{BINANCE, BOOK, DEPTH, Server, UPBIT, Venue, World};
 
 #[tokio::test(start_paused = true)]
 async fn f08_through_a_pipe_of_four_bytes_everything_arrives_in_order() {
@@ -100,6 +100,86 @@ async fn f08_a_short_stall_loses_nothing_and_the_venue_is_not_blamed_for_it() {
         assert!(text.contains(&format!("\"n\":\"{number}\"")), "{number}: {text}");
     }
     talk.abort();
+    assert_eq!(venue.counts().attempts, 1);
+    venue.stop().await;
+}
+
+/// A stall of the consumer that is longer than every timer but `overflow_ms`.
+const STALL: Duration = Duration::from_secs(7);
+
+/// A client of these markets whose timers are these, and `overflow_ms` longer than [`STALL`].
+fn patient(world: &World, timers: &str, markets: &[&str]) -> Venue {
+    let text = format!("{BINANCE}[timers]\n{timers}\noverflow_ms = 8_000");
+    world.start_over(0, &text, markets, 4 << 10, 0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn f08_a_short_stall_is_no_silence_of_the_venue() {
+    let mut world = World::new(3);
+    let mut venue = patient(&world, "ping_ms = 0\nidle_ms = 2_000", &["BTCUSDT"]);
+    let mut server = venue.serve(DEPTH).await;
+    let (conn, _) = world.live().await;
+    // The fourth finds no room.
+    for _ in 0..4 {
+        server.text(DEPTH).await;
+    }
+    sleep(STALL).await;
+    for _ in 0..4 {
+        assert_eq!(world.frame().await.0, conn);
+    }
+    // Silence counts from when there was room: not yet two seconds, and then two.
+    world.quiet(Duration::from_millis(1_900)).await;
+    server.text(DEPTH).await;
+    assert_eq!(world.frame().await.0, conn);
+    let began = Instant::now();
+    let what = "any frame".to_owned();
+    let limit_ms = 2_000;
+    assert_eq!(
+        world.closed().await,
+        (conn, Some(FeedError::Timeout { what, limit_ms }))
+    );
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    venue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn f08_a_short_stall_makes_no_pong_late() {
+    let mut world = World::new(3);
+    let mut venue = patient(&world, "ping_ms = 1_000\npong_ms = 500\nidle_ms = 60_000", &["BTCUSDT"]);
+    let mut server = venue.serve(DEPTH).await;
+    let (conn, _) = world.live().await;
+    // Our first ping is at the venue, which has not read it yet.
+    sleep(Duration::from_millis(1_100)).await;
+    for _ in 0..4 {
+        server.text(DEPTH).await;
+    }
+    sleep(STALL).await;
+    for _ in 0..4 {
+        assert_eq!(world.frame().await.0, conn);
+    }
+    world.quiet(Duration::from_millis(300)).await;
+    assert_eq!(venue.counts().pongs, 0);
+    let answers = tokio::spawn(server.drain());
+    world.quiet(Duration::from_secs(5)).await;
+    assert!(venue.counts().pongs >= 5);
+    assert_eq!(venue.counts().attempts, 1);
+    answers.abort();
+    venue.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn f08_a_short_stall_makes_no_first_data_late() {
+    let mut world = World::new(1);
+    let mut venue = patient(&world, "first_data_ms = 2_000", &["BTCUSDT", "ETHUSDT"]);
+    let mut server = venue.serve(DEPTH).await;
+    // The opening has the only place in the queue, the first stream's data wait.
+    sleep(STALL).await;
+    let (conn, _) = world.open().await;
+    assert_eq!(world.frame().await.0, conn);
+    world.quiet(Duration::from_millis(1_900)).await;
+    server.text(&DEPTH.replace("btcusdt", "ethusdt")).await;
+    assert_eq!(world.frame().await.0, conn);
+    assert_eq!(world.link().await, (conn, LinkEvent::Live));
     assert_eq!(venue.counts().attempts, 1);
     venue.stop().await;
 }

@@ -6,3 +6,4 @@ mod faults;
 mod market;
 mod orders;
 mod sockets;
+mod upbit;

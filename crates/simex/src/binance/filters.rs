@@ -82,6 +82,10 @@ fn counted(info: &MarketInfo, rules: &BinanceRules) -> Vec<String> {
             rules.most_open_orders
         ),
         format!(
+            r#"{{"filterType":"MAX_NUM_ALGO_ORDERS","maxNumAlgoOrders":{}}}"#,
+            rules.most_algo_orders
+        ),
+        format!(
             r#"{{"filterType":"MAX_NUM_ORDER_AMENDS","maxNumOrderAmends":{}}}"#,
             rules.most_amends
         ),

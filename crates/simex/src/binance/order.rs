@@ -9,7 +9,9 @@ use crossbook_engine::units::TimestampNs;
 
 use super::request::Answer;
 use super::wire::TimeUnit;
-use crate::exchange::{Amend, Balance, Fill, NewOrder, OrderKind, OrderState, OrderView, SelfMatch, TimeInForce};
+use crate::exchange::{
+    Amend, Balance, Fill, NewOrder, OrderKind, OrderState, OrderView, SelfMatch, StopKind, TimeInForce,
+};
 use crate::server::text::quoted;
 
 const fn side(side: Side) -> &'static str {
@@ -21,10 +23,17 @@ const fn side(side: Side) -> &'static str {
 
 /// `type` of an order.
 pub const fn kind(order: &NewOrder) -> &'static str {
-    match (order.kind, order.tif) {
-        (OrderKind::Limit { .. }, TimeInForce::PostOnly) => "LIMIT_MAKER",
-        (OrderKind::Limit { .. }, _) => "LIMIT",
-        _ => "MARKET",
+    let limit = matches!(order.kind, OrderKind::Limit { .. });
+    match (&order.stop, limit) {
+        (None, true) if matches!(order.tif, TimeInForce::PostOnly) => "LIMIT_MAKER",
+        (None, true) => "LIMIT",
+        (None, false) => "MARKET",
+        (Some(stop), _) => match (stop.kind, limit) {
+            (StopKind::Loss, true) => "STOP_LOSS_LIMIT",
+            (StopKind::Loss, false) => "STOP_LOSS",
+            (StopKind::Profit, true) => "TAKE_PROFIT_LIMIT",
+            (StopKind::Profit, false) => "TAKE_PROFIT",
+        },
     }
 }
 
@@ -39,11 +48,12 @@ const fn expiry_reason(view: &OrderView) -> Option<&'static str> {
     }
 }
 
-const fn tif(tif: TimeInForce) -> &'static str {
-    match tif {
-        TimeInForce::Ioc => "IOC",
-        TimeInForce::Fok => "FOK",
-        TimeInForce::Gtc | TimeInForce::PostOnly => "GTC",
+/// `timeInForce`: orders without a price of their own show `GTC`, as in the document's examples.
+const fn tif(order: &NewOrder) -> &'static str {
+    match (order.kind, order.tif) {
+        (OrderKind::Limit { .. }, TimeInForce::Ioc) => "IOC",
+        (OrderKind::Limit { .. }, TimeInForce::Fok) => "FOK",
+        _ => "GTC",
     }
 }
 
@@ -99,11 +109,22 @@ fn common(view: &OrderView) -> String {
         view.executed,
         view.executed_funds,
         status(view),
-        tif(view.order.tif),
+        tif(&view.order),
         kind(&view.order),
         side(view.order.side),
         self_match(view.order.self_match),
     )
+}
+
+/// When an order began to work; a stop order that waits has no such time.
+fn working_time(view: &OrderView, unit: TimeUnit) -> i64 {
+    view.working.map_or(-1, |since| unit.of(since))
+}
+
+/// `stopPrice` of those that have one.
+fn stop_price(view: &OrderView) -> String {
+    let stop = view.order.stop;
+    stop.map_or(String::new(), |stop| format!(r#","stopPrice":"{}""#, stop.price))
 }
 
 /// The answer to a new order.
@@ -116,7 +137,8 @@ pub fn placed(view: &OrderView, answer: Answer, unit: TimeUnit) -> String {
         unit.of(view.updated),
     );
     if answer != Answer::Ack {
-        let _ = write!(out, r#",{},"workingTime":{}"#, common(view), unit.of(view.created));
+        let (common, stop, working) = (common(view), stop_price(view), working_time(view, unit));
+        let _ = write!(out, r#",{common}{stop},"workingTime":{working}"#);
     }
     if answer == Answer::Full {
         let fills: Vec<String> = view
@@ -142,14 +164,18 @@ pub fn placed(view: &OrderView, answer: Answer, unit: TimeUnit) -> String {
 /// An order as a query shows it.
 pub fn show(view: &OrderView, unit: TimeUnit) -> String {
     format!(
-        r#"{{"symbol":{},"orderId":{},"orderListId":-1,"clientOrderId":{},{},"stopPrice":"{NOTHING}","icebergQty":"{NOTHING}","time":{},"updateTime":{},"isWorking":true,"workingTime":{}}}"#,
+        r#"{{"symbol":{},"orderId":{},"orderListId":-1,"clientOrderId":{},{},"stopPrice":"{}","icebergQty":"{NOTHING}","time":{},"updateTime":{},"isWorking":{},"workingTime":{}}}"#,
         quoted(&view.order.symbol),
         view.id,
         id(view),
         common(view),
+        view.order
+            .stop
+            .map_or(NOTHING.to_owned(), |stop| stop.price.to_string()),
         unit.of(view.created),
         unit.of(view.updated),
-        unit.of(view.created),
+        view.working.is_some(),
+        working_time(view, unit),
     )
 }
 
@@ -161,13 +187,14 @@ pub fn cancel_id(view: &OrderView) -> String {
 /// The answer to a cancel.
 pub fn cancelled(view: &OrderView, cancel_id: &str, unit: TimeUnit) -> String {
     format!(
-        r#"{{"symbol":{},"origClientOrderId":{},"orderId":{},"orderListId":-1,"clientOrderId":{},"transactTime":{},{}}}"#,
+        r#"{{"symbol":{},"origClientOrderId":{},"orderId":{},"orderListId":-1,"clientOrderId":{},"transactTime":{},{}{}}}"#,
         quoted(&view.order.symbol),
         id(view),
         view.id,
         quoted(cancel_id),
         unit.of(view.updated),
         common(view),
+        stop_price(view),
     )
 }
 
@@ -175,7 +202,7 @@ pub fn cancelled(view: &OrderView, cancel_id: &str, unit: TimeUnit) -> String {
 pub fn amended(view: &OrderView, amend: &Amend, unit: TimeUnit) -> String {
     let (price, qty, quote_qty) = sizes(view);
     format!(
-        r#"{{"transactTime":{},"executionId":{},"amendedOrder":{{"symbol":{},"orderId":{},"orderListId":-1,"origClientOrderId":{},"clientOrderId":{},"price":"{price}","qty":"{qty}","executedQty":"{}","preventedQty":"{}","quoteOrderQty":"{quote_qty}","cumulativeQuoteQty":"{}","status":"{}","timeInForce":"{}","type":"{}","side":"{}","workingTime":{},"selfTradePreventionMode":"{}"}}}}"#,
+        r#"{{"transactTime":{},"executionId":{},"amendedOrder":{{"symbol":{},"orderId":{},"orderListId":-1,"origClientOrderId":{},"clientOrderId":{},"price":"{price}","qty":"{qty}","executedQty":"{}","preventedQty":"{}","quoteOrderQty":"{quote_qty}","cumulativeQuoteQty":"{}","status":"{}","timeInForce":"{}","type":"{}","side":"{}","workingTime":{},"selfTradePreventionMode":"{}"{}}}}}"#,
         unit.of(amend.ts),
         amend.execution,
         quoted(&view.order.symbol),
@@ -186,11 +213,12 @@ pub fn amended(view: &OrderView, amend: &Amend, unit: TimeUnit) -> String {
         view.prevented,
         view.executed_funds,
         status(view),
-        tif(view.order.tif),
+        tif(&view.order),
         kind(&view.order),
         side(view.order.side),
-        unit.of(view.created),
+        working_time(view, unit),
         self_match(view.order.self_match),
+        stop_price(view),
     )
 }
 
@@ -239,15 +267,20 @@ pub fn execution_report(view: &OrderView, exec: &str, sent: TimestampNs, unit: T
         (_, Some(amend)) => (id(view), quoted(amend.old_client_id.as_deref().unwrap_or_default())),
         _ => (id(view), "\"\"".to_owned()),
     };
+    // Only those that were on the book have the time since when.
+    let working = view
+        .working
+        .map_or(String::new(), |since| format!(r#","W":{}"#, unit.of(since)));
     let reason = expiry_reason(view).filter(|_| exec == "EXPIRED");
     let reason = reason.map_or(String::new(), |reason| format!(r#","eR":"{reason}""#));
     format!(
-        r#"{{"e":"executionReport","E":{},"s":{},"c":{c},"S":"{}","o":"{}","f":"{}","q":"{qty}","p":"{price}","P":"{NOTHING}","F":"{NOTHING}","g":-1,"C":{original},"x":"{exec}","X":"{}","r":"NONE","i":{},"l":"{}","z":"{}","L":"{}","n":"{}","N":{},"T":{},"t":{},"I":{},"w":{},"m":{},"M":{},"O":{},"Z":"{}","Y":"{}","Q":"{quote_qty}","W":{},"V":"{}"{reason}}}"#,
+        r#"{{"e":"executionReport","E":{},"s":{},"c":{c},"S":"{}","o":"{}","f":"{}","q":"{qty}","p":"{price}","P":"{}","F":"{NOTHING}","g":-1,"C":{original},"x":"{exec}","X":"{}","r":"NONE","i":{},"l":"{}","z":"{}","L":"{}","n":"{}","N":{},"T":{},"t":{},"I":{},"w":{},"m":{},"M":{},"O":{},"Z":"{}","Y":"{}","Q":"{quote_qty}"{working},"V":"{}"{reason}}}"#,
         unit.of(sent.max(view.updated)),
         quoted(&view.order.symbol),
         side(view.order.side),
         kind(&view.order),
-        tif(view.order.tif),
+        tif(&view.order),
+        view.order.stop.map_or_else(none, |stop| stop.price.to_string()),
         if exec == "NEW" { "NEW" } else { status(view) },
         view.id,
         fill.map_or_else(none, |fill| fill.qty.to_string()),
@@ -258,13 +291,12 @@ pub fn execution_report(view: &OrderView, exec: &str, sent: TimestampNs, unit: T
         unit.of(view.updated),
         fill.map_or(-1, |fill| i64::try_from(fill.trade_id).unwrap_or(-1)),
         amend.map_or(view.id, |amend| amend.execution),
-        view.state == OrderState::Open,
+        view.state == OrderState::Open && view.working.is_some(),
         fill.is_some_and(|fill| fill.maker),
         fill.is_some(),
         unit.of(view.created),
         view.executed_funds,
         fill.map_or_else(none, |fill| fill.funds.to_string()),
-        unit.of(view.created),
         self_match(view.order.self_match),
     )
 }

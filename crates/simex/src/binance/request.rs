@@ -6,7 +6,7 @@ use crossbook_engine::instrument::Side;
 use crossbook_engine::units::{Amount, AmountError, Price, Qty};
 
 use super::error::Error;
-use crate::exchange::{NewOrder, OrderKind, Reject, SelfMatch, Symbol, TimeInForce};
+use crate::exchange::{NewOrder, OrderKind, Reject, SelfMatch, Stop, StopKind, Symbol, TimeInForce};
 use crate::server::http::member;
 
 type Members<'a> = &'a [(String, String)];
@@ -35,6 +35,10 @@ impl Answer {
     }
 }
 
+fn superfluous(name: &str) -> Error {
+    Error::new(-1106, format!("Parameter '{name}' sent when not required."))
+}
+
 fn precision(name: &str, error: &AmountError) -> Error {
     match error {
         AmountError::TooFine => Error::new(-1111, format!("Parameter '{name}' has too much precision.")),
@@ -55,47 +59,61 @@ pub fn parse(params: Members<'_>, made_up: String) -> Result<NewOrder, Error> {
         _ => return Err(Error::new(-1117, "Invalid side.")),
     };
     let order_type = need("type")?;
-    let extra = |name: &str| Err(Error::new(-1106, format!("Parameter '{name}' sent when not required.")));
     let qty = |name: &str| quantity(params, name);
-    let price = || match Price::parse(need("price")?) {
+    let price = |name: &str| match Price::parse(need(name)?) {
         Ok(price) => Ok(price),
         Err(AmountError::NotPositive) => Err(refused(Reject::BadPrice, Asked::Place)),
-        Err(error) => Err(precision("price", &error)),
+        Err(error) => Err(precision(name, &error)),
     };
     let named_tif = member(params, "timeInForce");
+    let none_of = |names: &[&str]| match names.iter().find(|name| member(params, name).is_some()) {
+        Some(name) => Err(superfluous(name)),
+        None => Ok(()),
+    };
+    let limit = || {
+        Ok(OrderKind::Limit {
+            price: price("price")?,
+            qty: qty("quantity")?,
+        })
+    };
+    let tif = || match named_tif {
+        Some("GTC") => Ok(TimeInForce::Gtc),
+        Some("IOC") => Ok(TimeInForce::Ioc),
+        Some("FOK") => Ok(TimeInForce::Fok),
+        Some(_) => Err(Error::new(-1115, "Invalid timeInForce.")),
+        None => Err(Error::missing("timeInForce")),
+    };
+    let stop_kind = match order_type {
+        "STOP_LOSS" | "STOP_LOSS_LIMIT" => Some(StopKind::Loss),
+        "TAKE_PROFIT" | "TAKE_PROFIT_LIMIT" => Some(StopKind::Profit),
+        _ => None,
+    };
+    if member(params, "trailingDelta").is_some() {
+        return Err(Error::new(
+            -2010,
+            "Trailing stop orders are not supported for this symbol.",
+        ));
+    }
+    let stop = match stop_kind {
+        Some(kind) => Some(Stop {
+            kind,
+            price: price("stopPrice")?,
+        }),
+        None => none_of(&["stopPrice"]).map(|()| None)?,
+    };
     let (kind, tif) = match order_type {
-        "LIMIT" => {
-            let tif = match named_tif {
-                Some("GTC") => TimeInForce::Gtc,
-                Some("IOC") => TimeInForce::Ioc,
-                Some("FOK") => TimeInForce::Fok,
-                Some(_) => return Err(Error::new(-1115, "Invalid timeInForce.")),
-                None => return Err(Error::missing("timeInForce")),
-            };
-            (
-                OrderKind::Limit {
-                    price: price()?,
-                    qty: qty("quantity")?,
-                },
-                tif,
-            )
+        "LIMIT" | "STOP_LOSS_LIMIT" | "TAKE_PROFIT_LIMIT" => {
+            let tif = tif()?;
+            (limit()?, tif)
         }
-        "LIMIT_MAKER" if named_tif.is_some() => return extra("timeInForce"),
-        "LIMIT_MAKER" => (
-            OrderKind::Limit {
-                price: price()?,
-                qty: qty("quantity")?,
-            },
-            TimeInForce::PostOnly,
-        ),
+        "LIMIT_MAKER" => {
+            none_of(&["timeInForce"])?;
+            (limit()?, TimeInForce::PostOnly)
+        }
         "MARKET" => {
-            for name in ["price", "timeInForce"] {
-                if member(params, name).is_some() {
-                    return extra(name);
-                }
-            }
+            none_of(&["price", "timeInForce"])?;
             let kind = match (member(params, "quantity"), member(params, "quoteOrderQty")) {
-                (Some(_), Some(_)) => return extra("quoteOrderQty"),
+                (Some(_), Some(_)) => return Err(superfluous("quoteOrderQty")),
                 (None, Some(text)) => OrderKind::MarketFunds {
                     funds: Amount::parse(text).map_err(|error| precision("quoteOrderQty", &error))?,
                 },
@@ -103,8 +121,9 @@ pub fn parse(params: Members<'_>, made_up: String) -> Result<NewOrder, Error> {
             };
             (kind, TimeInForce::Ioc)
         }
-        "STOP_LOSS" | "STOP_LOSS_LIMIT" | "TAKE_PROFIT" | "TAKE_PROFIT_LIMIT" => {
-            return Err(Error::new(-1013, "Stop loss orders are not supported for this symbol."));
+        "STOP_LOSS" | "TAKE_PROFIT" => {
+            none_of(&["price", "timeInForce", "quoteOrderQty"])?;
+            (OrderKind::MarketQty { qty: qty("quantity")? }, TimeInForce::Ioc)
         }
         _ => return Err(Error::new(-1116, "Invalid orderType.")),
     };
@@ -129,6 +148,7 @@ pub fn parse(params: Members<'_>, made_up: String) -> Result<NewOrder, Error> {
         tif,
         client_id: Some(client_id),
         self_match,
+        stop,
     })
 }
 
@@ -195,6 +215,8 @@ pub fn refused(reject: Reject, asked: Asked) -> Error {
         Reject::MaxPosition => filter("MAX_POSITION"),
         Reject::MaxAsset => filter("MAX_ASSET"),
         Reject::TooManyOrders => filter("MAX_NUM_ORDERS"),
+        Reject::TooManyStops => filter("MAX_NUM_ALGO_ORDERS"),
+        Reject::WouldTrigger => engine("Order would trigger immediately."),
         Reject::WouldTake => engine("Order would immediately match and take."),
         Reject::DuplicateClientId => engine("Duplicate order sent."),
         Reject::AmendIncrease => engine("Order amend (quantity increase) is not supported."),
@@ -229,7 +251,23 @@ mod tests {
             ("type=MARKET&quantity=1&quoteOrderQty=100", Err(-1106)),
             ("type=MARKET&quantity=1&price=5", Err(-1106)),
             ("type=MARKET", Err(-1102)),
-            ("type=STOP_LOSS&quantity=1&stopPrice=1", Err(-1013)),
+            ("type=STOP_LOSS&quantity=1&stopPrice=1", Ok("STOP_LOSS")),
+            ("type=STOP_LOSS&quantity=1", Err(-1102)),
+            ("type=STOP_LOSS&quantity=1&stopPrice=0", Err(-1013)),
+            ("type=STOP_LOSS&quantity=1&stopPrice=1&price=2", Err(-1106)),
+            ("type=TAKE_PROFIT&quoteOrderQty=9&stopPrice=1", Err(-1106)),
+            ("type=TAKE_PROFIT&quantity=1&trailingDelta=10", Err(-2010)),
+            ("type=TAKE_PROFIT&quantity=1&stopPrice=1", Ok("TAKE_PROFIT")),
+            (
+                "type=STOP_LOSS_LIMIT&timeInForce=GTC&quantity=1&price=2&stopPrice=1",
+                Ok("STOP_LOSS_LIMIT"),
+            ),
+            ("type=STOP_LOSS_LIMIT&quantity=1&price=2&stopPrice=1", Err(-1102)),
+            (
+                "type=TAKE_PROFIT_LIMIT&timeInForce=IOC&quantity=1&price=2&stopPrice=1",
+                Ok("TAKE_PROFIT_LIMIT"),
+            ),
+            ("type=LIMIT&timeInForce=GTC&quantity=1&price=2&stopPrice=1", Err(-1106)),
             ("type=DREAM&quantity=1", Err(-1116)),
             ("type=MARKET&quantity=1&newClientOrderId=a%20b", Err(-1100)),
             ("type=MARKET&quantity=1&selfTradePreventionMode=MAYBE", Err(-1013)),

@@ -276,7 +276,8 @@ fn status(session: &Session, now: TimestampNs) -> String {
 fn frames(session: &Session, event: &AccountEvent, now: TimestampNs) -> Vec<String> {
     let unit = session.plan.unit;
     let body = match &event.kind {
-        AccountEventKind::New(view) => execution_report(view, "NEW", now, unit),
+        // A stop order is new twice: when it is taken, and when it comes to the book.
+        AccountEventKind::New(view) | AccountEventKind::Working(view) => execution_report(view, "NEW", now, unit),
         AccountEventKind::Trade(view) => execution_report(view, "TRADE", now, unit),
         AccountEventKind::Amended(view) => execution_report(view, "REPLACED", now, unit),
         AccountEventKind::Ended(view) => {

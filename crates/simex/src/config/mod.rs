@@ -193,6 +193,8 @@ pub struct BinanceRules {
     pub bnb_fee_percent: u32,
     /// Open orders of an account in one market, at most (`MAX_NUM_ORDERS`).
     pub most_open_orders: usize,
+    /// Open stop orders of an account in one market, at most (`MAX_NUM_ALGO_ORDERS`).
+    pub most_algo_orders: usize,
     /// Amendments of an order, at most (`MAX_NUM_ORDER_AMENDS`).
     pub most_amends: usize,
     /// How far from the reference price an order's price may be.
@@ -239,6 +241,7 @@ impl Default for BinanceRules {
             taker_fee_ppm: 1_000,
             bnb_fee_percent: 75,
             most_open_orders: 200,
+            most_algo_orders: 5,
             most_amends: 10,
             price_band: Band::both(500, 20),
             price_band_by_side: true,

@@ -215,6 +215,34 @@ pub enum TimeInForce {
     PostOnly,
 }
 
+/// Which way the market has to come for a stop order to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopKind {
+    /// Against the order: up for a buy, down for a sell (`STOP_LOSS`).
+    Loss,
+    /// Towards it: down for a buy, up for a sell (`TAKE_PROFIT`).
+    Profit,
+}
+
+/// What an order waits for before it begins to work (Binance's stop orders).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stop {
+    /// Which way.
+    pub kind: StopKind,
+    /// The price of a trade, this or beyond.
+    pub price: Price,
+}
+
+impl Stop {
+    /// Whether a trade at this price lets an order of this side begin.
+    pub fn is_reached(self, side: Side, last: Price) -> bool {
+        match (self.kind, side) {
+            (StopKind::Loss, Side::Buy) | (StopKind::Profit, Side::Sell) => last >= self.price,
+            (StopKind::Loss, Side::Sell) | (StopKind::Profit, Side::Buy) => last <= self.price,
+        }
+    }
+}
+
 /// An order that a client sends.
 #[derive(Debug, Clone)]
 pub struct NewOrder {
@@ -230,6 +258,8 @@ pub struct NewOrder {
     pub client_id: Option<String>,
     /// What happens when it meets one of the same account. It looks at the taking order.
     pub self_match: SelfMatch,
+    /// What it waits for before all that.
+    pub stop: Option<Stop>,
 }
 
 /// How a client names an order of its own.
@@ -307,6 +337,8 @@ pub struct OrderView {
     pub created: TimestampNs,
     /// When it last changed.
     pub updated: TimestampNs,
+    /// Since when it works; none for a stop order whose price was not reached.
+    pub working: Option<TimestampNs>,
     /// Its fills, oldest first.
     pub fills: Vec<Fill>,
     /// Reductions that kept its place, oldest first (Binance).
@@ -402,6 +434,12 @@ pub enum Reject {
     /// The order is larger than the account may send of this currency.
     #[error("too much of an asset")]
     MaxAsset,
+    /// Too many open stop orders.
+    #[error("too many open stop orders")]
+    TooManyStops,
+    /// A stop order would begin at once.
+    #[error("would trigger")]
+    WouldTrigger,
     /// An amendment asks for more than the order has.
     #[error("an amendment only reduces")]
     AmendIncrease,
@@ -433,6 +471,8 @@ pub enum AccountEventKind {
     New(OrderView),
     /// It was filled (the last of its fills is news).
     Trade(OrderView),
+    /// The price that it waited for was reached.
+    Working(OrderView),
     /// It was reduced and kept its place (the last of its amendments is news).
     Amended(OrderView),
     /// It came to its end otherwise.

@@ -68,6 +68,20 @@ impl Exchange {
             _ => Ok(()),
         };
         let total = |price, qty| notional(price, qty, Rounding::Down).map_err(|_| Reject::OverMaxTotal);
+        if let Some(stop) = order.stop {
+            if !info.tick.is_on_grid(stop.price) {
+                return Err(Reject::BadPrice);
+            }
+            if book
+                .trades
+                .back()
+                .is_some_and(|last| stop.is_reached(order.side, last.price))
+            {
+                return Err(Reject::WouldTrigger);
+            }
+        }
+        // Where an order without a price is judged: a stop order by its stop.
+        let expected = order.stop.map(|stop| stop.price).or(opposite);
         let (mut left, mut funds_left) = (Qty::ZERO, 0);
         let (lock, reserve) = match (order.kind, order.side) {
             (OrderKind::Limit { price, qty }, side) => {
@@ -99,12 +113,16 @@ impl Exchange {
             (OrderKind::MarketQty { qty }, side) => {
                 check_qty(qty)?;
                 left = qty;
-                if let Some(best) = opposite {
+                if let Some(best) = expected {
                     check_total(total(best, qty)?)?;
                 }
-                match side {
-                    Side::Buy => self.cost(market, account, order.self_match, qty)?,
-                    Side::Sell => (qty.raw(), 0),
+                match (side, order.stop) {
+                    (Side::Buy, Some(stop)) => {
+                        let (funds, fee) = buy_lock(info, stop.price, qty)?;
+                        (funds.checked_add(fee).ok_or(Reject::OverMaxTotal)?, fee)
+                    }
+                    (Side::Buy, None) => self.cost(market, account, order.self_match, qty)?,
+                    (Side::Sell, _) => (qty.raw(), 0),
                 }
             }
             (OrderKind::MarketFunds { funds }, Side::Buy) => {
@@ -124,6 +142,13 @@ impl Exchange {
             self.check_size(account, market, order, left, lock)?;
         }
         self.check_room(account, market, venue)?;
+        if order.stop.is_some() {
+            let open = self.orders.open_of(account);
+            let here = open.filter(|open| open.market == market && open.view.order.stop.is_some());
+            if here.count() >= self.binance.most_algo_orders {
+                return Err(Reject::TooManyStops);
+            }
+        }
         let currency = match order.side {
             Side::Buy => info.quote.clone(),
             Side::Sell => info.base.clone(),
@@ -149,7 +174,8 @@ impl Exchange {
             (OrderKind::MarketFunds { funds }, _) => Some(funds),
             (OrderKind::MarketQty { .. }, Side::Buy) => Amount::from_raw(lock).ok(),
             (OrderKind::MarketQty { qty }, Side::Sell) => {
-                let best = self.markets[market].book.best(Side::Buy);
+                let stop = order.stop.map(|stop| stop.price);
+                let best = stop.or(self.markets[market].book.best(Side::Buy));
                 best.and_then(|best| notional(best, qty, Rounding::Down).ok())
             }
         };
@@ -191,7 +217,7 @@ impl Exchange {
     }
 
     /// What buying this much at the market costs now, with the fee's reserve.
-    fn cost(&self, market: usize, account: u32, mode: SelfMatch, qty: Qty) -> Result<(i64, i64), Reject> {
+    pub(super) fn cost(&self, market: usize, account: u32, mode: SelfMatch, qty: Qty) -> Result<(i64, i64), Reject> {
         let (mut left, mut cost) = (qty.raw(), 0i128);
         for (price, there) in self.offers(market, Side::Buy, account, mode) {
             let take = left.min(there);

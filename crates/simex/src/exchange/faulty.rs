@@ -174,6 +174,7 @@ impl Exchange {
                     self.release(index, out);
                 }
                 self.uncross(index, out);
+                self.begin_reached(index, out);
             }
             Status::CancelOnly | Status::Halted => {}
         }

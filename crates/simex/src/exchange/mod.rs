@@ -13,10 +13,11 @@ mod matching;
 mod orders;
 mod reference;
 mod settle;
+mod stops;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -62,6 +63,9 @@ struct Market {
     hang: Option<u8>,
     /// Orders that hang.
     hung: Vec<u64>,
+    /// Stop orders that wait, and those of them whose price was reached.
+    stops: Vec<u64>,
+    reached: VecDeque<u64>,
     /// How much more often than usual things happen.
     rate: f64,
     /// The book as it was when a fault of stale snapshots began.
@@ -147,6 +151,8 @@ impl Exchange {
                 book: MarketBook::new(number * 10_000, start),
                 hang: None,
                 hung: Vec::new(),
+                stops: Vec::new(),
+                reached: VecDeque::new(),
                 rate: 1.0,
                 old: None,
             })
@@ -288,6 +294,7 @@ impl Exchange {
         }
         if trading {
             self.uncross(index, out);
+            self.begin_reached(index, out);
         }
         self.publish(index, out);
         self.tell_balances(out);
@@ -304,6 +311,7 @@ impl Exchange {
             taker,
         };
         self.tell(index, kind, out);
+        self.reach(index, price);
         trade.id
     }
 

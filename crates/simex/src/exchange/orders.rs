@@ -166,8 +166,18 @@ impl Exchange {
         }
         let checked = checked?;
         let id = self.accept(account, order, &checked);
+        let waits = self
+            .orders
+            .all
+            .get(&id)
+            .is_some_and(|order| order.view.order.stop.is_some());
         self.tell_order(id, AccountEventKind::New, out);
-        self.work(id, out);
+        if waits {
+            self.markets[checked.market].stops.push(id);
+        } else {
+            self.work(id, out);
+        }
+        self.begin_reached(checked.market, out);
         self.publish(checked.market, out);
         self.tell_balances(out);
         self.orders
@@ -252,6 +262,7 @@ impl Exchange {
             self.orders.by_client_id.insert((account, text.clone()), id);
         }
         let now = self.clock();
+        let works_at_once = order.stop.is_none();
         let view = OrderView {
             id,
             account,
@@ -267,6 +278,7 @@ impl Exchange {
             locked_currency: checked.currency.clone(),
             created: now,
             updated: now,
+            working: works_at_once.then_some(now),
             fills: Vec::new(),
             amends: Vec::new(),
         };

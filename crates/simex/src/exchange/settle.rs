@@ -205,7 +205,10 @@ impl Exchange {
         }
         order.view.state = state;
         order.view.updated = now;
-        let left = order.left;
+        let (left, market) = (order.left, order.market);
+        if order.view.order.stop.is_some() {
+            self.markets[market].stops.retain(|&waiting| waiting != id);
+        }
         if state == OrderState::Prevented {
             order.view.prevented = order.view.prevented.checked_add(left).unwrap_or(Qty::MAX);
         }

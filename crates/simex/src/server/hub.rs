@@ -101,6 +101,7 @@ impl Note {
             Note::Account(event) => match &event.kind {
                 AccountEventKind::New(view)
                 | AccountEventKind::Trade(view)
+                | AccountEventKind::Working(view)
                 | AccountEventKind::Amended(view)
                 | AccountEventKind::Ended(view) => Some(view.order.symbol.clone()),
                 AccountEventKind::Balances(_) => None,

@@ -89,7 +89,7 @@ pub enum Line {
         path: String,
         status: u16,
     },
-    /// An order as it stands after `e`: `new`, `trade`, `amended` or `ended`.
+    /// An order as it stands after `e`: `new`, `working`, `trade`, `amended` or `ended`.
     Order {
         t: i64,
         c: i64,

@@ -230,6 +230,7 @@ impl Truth {
         };
         match &event.kind {
             AccountEventKind::New(view) => self.write(t, &order("new", view)),
+            AccountEventKind::Working(view) => self.write(t, &order("working", view)),
             AccountEventKind::Amended(view) => self.write(t, &order("amended", view)),
             AccountEventKind::Ended(view) => self.write(t, &order("ended", view)),
             AccountEventKind::Trade(view) => {

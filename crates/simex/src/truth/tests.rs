@@ -50,6 +50,7 @@ fn run(path: &Path) -> Vec<(Venue, String, BookView, TimestampNs)> {
                 tif: TimeInForce::Gtc,
                 client_id: Some(format!("o{step}")),
                 self_match: SelfMatch::CancelMaker,
+                stop: None,
             };
             let placed = exchange.place(1, order.clone(), &mut out).unwrap();
             exchange.place(1, order, &mut out).unwrap_err();

@@ -228,6 +228,7 @@ fn test(inner: &Inner, account: u32, order: NewOrder) -> Result<Reply, Reply> {
         locked: Amount::ZERO,
         created: now,
         updated: now,
+        working: Some(now),
         fills: Vec::new(),
         amends: Vec::new(),
     };

@@ -117,6 +117,7 @@ pub fn parse(members: Members<'_>, names: &Names, symbol: Symbol, side: Side) ->
         tif,
         client_id: member(members, names.identifier).map(str::to_owned),
         self_match,
+        stop: None,
     })
 }
 
@@ -148,6 +149,8 @@ pub fn refused(reject: Reject, side_: Side) -> Reply {
         | Reject::PercentPriceBySide
         | Reject::MaxPosition
         | Reject::MaxAsset
+        | Reject::TooManyStops
+        | Reject::WouldTrigger
         | Reject::AmendIncrease
         | Reject::AmendNothing
         | Reject::TooManyAmends => error::named(400, &format!("create_{side}_error"), &message),

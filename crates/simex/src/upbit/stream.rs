@@ -364,8 +364,8 @@ fn account_frames(wishes: &Wishes, event: &AccountEvent, now: TimestampNs) -> Ve
         {
             Vec::new()
         }
-        // Upbit has no such request.
-        AccountEventKind::Amended(_) => Vec::new(),
+        // Nothing of Upbit's: no amendments, and no reserved orders here.
+        AccountEventKind::Amended(_) | AccountEventKind::Working(_) => Vec::new(),
         AccountEventKind::New(view) => vec![my_order(view, News::State("wait"), now, format)],
         AccountEventKind::Trade(view) => {
             let fill = view

@@ -226,3 +226,99 @@ async fn binance_tells_its_filters_and_keeps_them() {
         (&json!("EXPIRED"), &json!("UNFILLED_IOC_QUANTITY_EXPIRED"))
     );
 }
+
+#[tokio::test]
+async fn a_binance_stop_order_waits_and_then_works() {
+    let server = start(|_| {}).await;
+    let mut ws = connect(&server, Venue::Binance, "/ws-api/v3").await;
+    let stamp = now_ms(&server);
+    let signature = hmac_hex("binance-secret", &format!("apiKey=binance-key&timestamp={stamp}"));
+    ws.say(&format!(
+        r#"{{"id":1,"method":"userDataStream.subscribe.signature","params":{{"apiKey":"binance-key","timestamp":{stamp},"signature":"{signature}"}}}}"#
+    ))
+    .await;
+    assert_eq!(ws.json().await["status"], 200);
+    let half = number(&json!(far_below(&server, Venue::Binance).await));
+    let post = |query: String| {
+        let server = &server;
+        async move { binance(server, "POST", "/api/v3/order", &query).await }
+    };
+    // One far away rests unseen.
+    let far = format!(
+        "symbol=BTCUSDT&side=SELL&type=STOP_LOSS_LIMIT&timeInForce=GTC&quantity=0.01&price={half}&stopPrice={half}"
+    );
+    let placed = post(format!("{far}&newOrderRespType=RESULT")).await;
+    assert_eq!(placed.status, 200, "{}", placed.text);
+    let placed = placed.json();
+    assert_eq!(
+        ["status", "type", "workingTime"].map(|name| placed[name].clone()),
+        [json!("NEW"), json!("STOP_LOSS_LIMIT"), json!(-1)]
+    );
+    assert_eq!(number(&placed["stopPrice"]), half);
+    let ack = post(far).await.json();
+    assert_eq!(
+        ack["status"],
+        Value::Null,
+        "stop orders are only acknowledged unless asked otherwise"
+    );
+    let open = binance(&server, "GET", "/api/v3/openOrders", "symbol=BTCUSDT")
+        .await
+        .json();
+    assert_eq!(
+        ["isWorking", "workingTime", "timeInForce"].map(|name| open[0][name].clone()),
+        [json!(false), json!(-1), json!("GTC")]
+    );
+    let told = ws.until(|frame| frame["event"]["x"] == "NEW").await;
+    let event = &told["event"];
+    assert_eq!(
+        (&event["w"], &event["W"], &event["o"]),
+        (&json!(false), &Value::Null, &json!("STOP_LOSS_LIMIT"))
+    );
+    assert_eq!(number(&event["P"]), half);
+    binance(&server, "DELETE", "/api/v3/openOrders", "symbol=BTCUSDT").await;
+    // Stops a little above and below the last price: with twenty trades a second one of them is soon reached.
+    let last = loop {
+        let trades = get(&server, Venue::Binance, "/api/v3/trades?symbol=BTCUSDT&limit=1")
+            .await
+            .json();
+        if let Some(trade) = trades.get(0) {
+            break number(&trade["price"]);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let at = |off: f64| format!("{:.2}", last + off);
+    let kinds = [
+        ("STOP_LOSS", "SELL", -1.0),
+        ("TAKE_PROFIT", "SELL", 1.0),
+        ("STOP_LOSS", "BUY", 1.0),
+        ("TAKE_PROFIT", "BUY", -1.0),
+    ];
+    let mut taken = 0;
+    for (kind, side, off) in kinds {
+        let got = post(format!(
+            "symbol=BTCUSDT&side={side}&type={kind}&quantity=0.001&stopPrice={}",
+            at(off)
+        ))
+        .await;
+        // The market may have come there in between.
+        match got.status {
+            200 => taken += 1,
+            _ => assert_eq!(got.json()["msg"], "Order would trigger immediately.", "{}", got.text),
+        }
+    }
+    assert!(taken > 0);
+    let began = ws
+        .until(|frame| frame["event"]["x"] == "NEW" && frame["event"]["w"] == true)
+        .await;
+    let id = began["event"]["i"].clone();
+    assert!(began["event"]["W"].is_i64(), "{began}");
+    let traded = ws
+        .until(|frame| frame["event"]["x"] == "TRADE" && frame["event"]["i"] == id)
+        .await;
+    assert_eq!(traded["event"]["m"], false);
+    let query = format!("symbol=BTCUSDT&orderId={id}");
+    let seen = binance(&server, "GET", "/api/v3/order", &query).await.json();
+    assert_eq!((&seen["status"], &seen["isWorking"]), (&json!("FILLED"), &json!(true)));
+    let trailing = post("symbol=BTCUSDT&side=BUY&type=STOP_LOSS&quantity=0.001&trailingDelta=10".to_owned()).await;
+    assert_eq!(trailing.json()["code"], -2010);
+}

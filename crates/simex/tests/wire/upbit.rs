@@ -130,7 +130,11 @@ async fn upbits_lists_keep_their_bounds_and_say_what_excludes_what() {
         "states[]=done&states[]=cancel&limit=1&page=2",
     )
     .await;
-    assert_eq!(uuids(&closed), std::slice::from_ref(third), "ended orders have no pages");
+    assert_eq!(
+        uuids(&closed),
+        std::slice::from_ref(third),
+        "ended orders have no pages"
+    );
 }
 
 #[tokio::test]

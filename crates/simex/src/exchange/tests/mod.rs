@@ -285,6 +285,7 @@ fn limit_order(account: u32, side: Side, at: &str, of: &str, tif: TimeInForce) -
         tif,
         client_id: None,
         self_match: SelfMatch::CancelMaker,
+        stop: None,
     }
 }
 

@@ -444,6 +444,7 @@ fn the_owner_hears_of_everything_in_order() {
             Notice::Account(event) => match &event.kind {
                 AccountEventKind::New(order) => format!("new {:?}", order.state),
                 AccountEventKind::Trade(order) => format!("filled {} {:?}", order.executed, order.state),
+                AccountEventKind::Working(order) => format!("working {:?}", order.state),
                 AccountEventKind::Amended(order) => format!("amended {:?}", order.order.kind),
                 AccountEventKind::Ended(order) => format!("ended {:?}", order.state),
                 AccountEventKind::Balances(list) => list

@@ -38,8 +38,9 @@ fn order() -> impl Strategy<Value = (u32, NewOrder)> {
         tif,
         mode,
         proptest::option::of("[ab]"),
+        proptest::option::weighted(0.2, (any::<bool>(), -20i64..20)),
     )
-        .prop_map(|(account, buy, shape, ticks, size, tif, mode, client_id)| {
+        .prop_map(|(account, buy, shape, ticks, size, tif, mode, client_id, stop)| {
             let side = if buy { Side::Buy } else { Side::Sell };
             let (mid, tick, lot) = match account {
                 ANNA | BORA => (145_000_000, 1_000 * 100_000_000, 1),
@@ -47,6 +48,12 @@ fn order() -> impl Strategy<Value = (u32, NewOrder)> {
             };
             let price = Price::from_raw(mid * 100_000_000 + ticks * tick).unwrap();
             let qty = Qty::from_raw(size * 1_000 - if lot == 1 { size % 7 } else { 0 }).unwrap();
+            // Only Binance has stop orders.
+            let stop = stop.filter(|_| account >= CARL && shape != 1 && tif != TimeInForce::PostOnly);
+            let stop = stop.map(|(loss, ticks)| Stop {
+                kind: if loss { StopKind::Loss } else { StopKind::Profit },
+                price: Price::from_raw(mid * 100_000_000 + ticks * tick).unwrap(),
+            });
             let kind = match shape {
                 0 => OrderKind::MarketQty { qty },
                 1 => OrderKind::MarketFunds {
@@ -62,6 +69,7 @@ fn order() -> impl Strategy<Value = (u32, NewOrder)> {
                 tif,
                 client_id,
                 self_match: mode,
+                stop,
             };
             (account, order)
         })

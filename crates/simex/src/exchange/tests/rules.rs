@@ -1,7 +1,7 @@
 //! What Binance alone does: amendments, its reference price, its bounds.
 
 use super::*;
-use TimeInForce::{Fok, Gtc};
+use TimeInForce::{Fok, Gtc, Ioc};
 
 #[test]
 fn a_reduced_order_keeps_its_place_and_frees_what_it_locked() {
@@ -190,4 +190,197 @@ fn an_account_may_hold_and_send_only_so_much() {
         .unwrap();
     let more = |of: &str| exchange.test(CARL, &limit_order(CARL, Side::Buy, "20000", of, Gtc));
     assert_eq!((more("0.2"), more("0.20001")), (Ok(()), Err(Reject::MaxPosition)));
+}
+
+/// An order of Carl's that waits.
+fn stop_order(side: Side, kind: StopKind, stop: &str, limit: Option<&str>) -> NewOrder {
+    let kind_ = match limit {
+        Some(at) => OrderKind::Limit {
+            price: price(at),
+            qty: qty("0.1"),
+        },
+        None => OrderKind::MarketQty { qty: qty("0.1") },
+    };
+    NewOrder {
+        kind: kind_,
+        stop: Some(Stop {
+            kind,
+            price: price(stop),
+        }),
+        ..limit_order(CARL, side, "1", "1", if limit.is_some() { Gtc } else { Ioc })
+    }
+}
+
+#[test]
+fn a_stop_order_waits_for_the_trade_that_reaches_its_price() {
+    let trade = |p: &str| ChangeKind::Trade {
+        price: price(p),
+        qty: qty("0.01"),
+        taker: Side::Sell,
+    };
+    use StopKind::{Loss, Profit};
+    // Side, which way, stop, limit; what was locked; which trade lets it begin, if any; how it stands in the end.
+    let cases = [
+        (Side::Sell, Loss, "69000", None, "0.1", Some(68_999), OrderState::Filled),
+        (Side::Sell, Loss, "68999", None, "0.1", Some(68_999), OrderState::Filled),
+        (Side::Sell, Loss, "68998.99", None, "0.1", None, OrderState::Open),
+        (
+            Side::Sell,
+            Profit,
+            "71000",
+            None,
+            "0.1",
+            Some(71_001),
+            OrderState::Filled,
+        ),
+        (Side::Buy, Loss, "71000", None, "7100", Some(71_001), OrderState::Filled),
+        (
+            Side::Buy,
+            Profit,
+            "69000",
+            None,
+            "6900",
+            Some(68_999),
+            OrderState::Filled,
+        ),
+        (Side::Buy, Profit, "68998", None, "6899.8", None, OrderState::Open),
+        (
+            Side::Sell,
+            Loss,
+            "69000",
+            Some("60000"),
+            "0.1",
+            Some(68_999),
+            OrderState::Filled,
+        ),
+        (
+            Side::Sell,
+            Loss,
+            "69000",
+            Some("75000"),
+            "0.1",
+            Some(68_999),
+            OrderState::Open,
+        ),
+        (
+            Side::Buy,
+            Loss,
+            "71000",
+            Some("60000"),
+            "6000",
+            Some(71_001),
+            OrderState::Open,
+        ),
+    ];
+    for (side, kind, at, limit, locked, begins, state) in cases {
+        let what = format!("{side:?} {kind:?} {at} {limit:?}");
+        let mut bench = Bench::new(vec![
+            (1, BTCUSDT, trade("70000"), &[], &[]),
+            (2, BTCUSDT, trade("68999"), &[], &[]),
+            (3, BTCUSDT, trade("71001"), &[], &[]),
+        ]);
+        bench.to(1);
+        let order = bench.send(CARL, stop_order(side, kind, at, limit)).unwrap();
+        assert_eq!(
+            (order.state, order.locked, order.working),
+            (OrderState::Open, amount(locked), None),
+            "{what}"
+        );
+        assert_eq!(
+            bench.top(CARL),
+            "69999.99000000 x 0.50000000 | 70000.00000000 x 0.30000000",
+            "{what}"
+        );
+        let mut began = None;
+        for (second, last) in [(2, 68_999), (3, 71_001)] {
+            bench.to(second);
+            let now = bench.exchange.order(CARL, OrderRef::Id(order.id)).unwrap();
+            if now.working.is_some() && began.is_none() {
+                began = Some(last);
+            }
+        }
+        let order = bench.exchange.order(CARL, OrderRef::Id(order.id)).unwrap();
+        assert_eq!((began, order.state), (begins, state), "{what}");
+        if state == OrderState::Open {
+            let id = order.id;
+            bench.exchange.cancel(CARL, OrderRef::Id(id), &mut bench.out).unwrap();
+            assert_eq!(bench.purse(CARL, "USDT"), "100000.00000000 0.00000000", "{what}");
+            assert_eq!(bench.purse(CARL, "BTC"), "1.00000000 0.00000000", "{what}");
+        }
+    }
+}
+
+#[test]
+fn stop_orders_are_refused_that_would_begin_at_once_or_are_too_many() {
+    use StopKind::{Loss, Profit};
+    let trade = |p: &str, q: &str| ChangeKind::Trade {
+        price: price(p),
+        qty: qty(q),
+        taker: Side::Sell,
+    };
+    let mut bench = Bench::new(vec![
+        (1, BTCUSDT, trade("70000", "0.01"), &[], &[]),
+        (
+            2,
+            BTCUSDT,
+            ChangeKind::Update,
+            &[],
+            &[("70000", "0"), ("70001", "0"), ("79000", "5")],
+        ),
+        (3, BTCUSDT, trade("70500", "0.01"), &[], &[]),
+    ]);
+    bench.to(1);
+    let cases = [
+        (stop_order(Side::Sell, Loss, "70000", None), Err(Reject::WouldTrigger)),
+        (stop_order(Side::Sell, Loss, "69999.99", None), Ok(())),
+        (stop_order(Side::Buy, Profit, "70000", None), Err(Reject::WouldTrigger)),
+        (stop_order(Side::Buy, Loss, "70000", None), Err(Reject::WouldTrigger)),
+        (stop_order(Side::Buy, Loss, "70000.001", None), Err(Reject::BadPrice)),
+        (
+            stop_order(Side::Buy, Loss, "70000.01", Some("400000")),
+            Err(Reject::PercentPriceBySide),
+        ),
+    ];
+    for (order, want) in cases {
+        assert_eq!(bench.exchange.test(CARL, &order), want, "{order:?}");
+    }
+    for _ in 0..5 {
+        bench.send(CARL, stop_order(Side::Sell, Loss, "60000", None)).unwrap();
+    }
+    let more = stop_order(Side::Sell, Loss, "60000", None);
+    assert_eq!(bench.exchange.test(CARL, &more), Err(Reject::TooManyStops));
+    // Dana's buys have locked for 70,400. When they begin the market asks 79,000: the rest of the first is not there.
+    let buy = NewOrder {
+        kind: OrderKind::MarketQty { qty: qty("1.2") },
+        ..stop_order(Side::Buy, Loss, "70400", None)
+    };
+    let large = bench.send(DANA, buy.clone()).unwrap();
+    assert_eq!(large.locked, amount("84480"));
+    let small = NewOrder {
+        kind: OrderKind::MarketQty { qty: qty("0.1") },
+        ..buy
+    };
+    let small = bench.send(DANA, small).unwrap();
+    bench.to(3);
+    let state = |id| bench.exchange.order(DANA, OrderRef::Id(id)).unwrap().state;
+    assert_eq!(
+        (state(large.id), state(small.id)),
+        (OrderState::Expired, OrderState::Filled)
+    );
+    assert_eq!(bench.purse(DANA, "USDT"), "92100.00000000 0.00000000");
+    // Its owner heard of it twice before it traded.
+    let heard: Vec<&str> = bench
+        .out
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::Account(event) if event.account == DANA => match &event.kind {
+                AccountEventKind::New(order) if order.id == small.id => Some("new"),
+                AccountEventKind::Working(order) if order.id == small.id => Some("working"),
+                AccountEventKind::Trade(order) if order.id == small.id => Some("trade"),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect();
+    assert_eq!(heard, ["new", "working", "trade"]);
 }

@@ -8,7 +8,7 @@ use crossbook_engine::units::{Qty, TimestampNs};
 
 use super::book::Veil;
 use super::{BookView, Exchange, MarketEventKind, MarketInfo, Notice, OrderState, Status, Venue};
-use crate::faults::{FaultKind, FaultNotice, Stage, Target};
+use crate::faults::{Fault, FaultKind, FaultNotice, InjectError, Stage, Target};
 
 /// How far the exchange's clock is off.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,6 +55,26 @@ impl Exchange {
             bids: old.bids.iter().take(depth).copied().collect(),
             asks: old.asks.iter().take(depth).copied().collect(),
         })
+    }
+
+    /// Adds faults to the script; `at_s` counts from now. Their numbers in the truth log.
+    ///
+    /// # Errors
+    /// When a fault does not go with this exchange.
+    pub fn inject(&mut self, faults: Vec<Fault>) -> Result<Vec<usize>, InjectError> {
+        let bursts = faults.iter().any(|fault| matches!(fault.kind, FaultKind::Burst { .. }));
+        if bursts
+            && let Some(market) = self.markets.first()
+            && !self.source.set_rate(0, market.rate)
+        {
+            return Err(InjectError::OneRate);
+        }
+        self.faults.inject(faults, self.now)
+    }
+
+    /// Ends a fault of the script by its number, for good. Whether there is one.
+    pub fn end_fault(&mut self, number: usize) -> bool {
+        self.faults.end(number, self.now)
     }
 
     /// Begins and ends the faults that are due now.

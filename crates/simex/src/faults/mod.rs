@@ -5,6 +5,7 @@
 //! exchange. What always holds: the schedule is a function of script, seed, start and the markets; without an active
 //! fault a question costs one comparison.
 
+mod inject;
 mod script;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,8 @@ mod tests;
 use crossbook_engine::rng::Rng;
 use crossbook_engine::units::{Amount, Price, Qty, TimestampNs};
 
-pub use script::{Fault, Script, ScriptError};
+pub use inject::InjectError;
+pub use script::{Fault, Script, ScriptError, one};
 
 use crate::exchange::{MarketInfo, Symbol, Venue};
 
@@ -319,6 +321,7 @@ pub struct Faults {
     asked: usize,
     /// The earliest beginning or end.
     due: Option<TimestampNs>,
+    seed: u64,
 }
 
 const SECOND_NS: f64 = 1e9;
@@ -341,10 +344,7 @@ impl Faults {
             .enumerate()
             .map(|(index, fault)| {
                 let mut rng = Rng::stream(seed, &format!("fault.{index}"));
-                let first = match fault.per_hour {
-                    Some(per_hour) => fault.at_s + rng.exponential(3_600.0 / per_hour),
-                    None => fault.at_s,
-                };
+                let first = fault.first_s(&mut rng);
                 Entry {
                     fault: fault.clone(),
                     rng,
@@ -359,6 +359,7 @@ impl Faults {
             markets: markets.iter().map(|info| (info.venue, info.symbol.clone())).collect(),
             asked: 0,
             due: None,
+            seed,
         };
         faults.look_ahead();
         faults
@@ -449,6 +450,16 @@ impl Faults {
             self.look_ahead();
         }
         hits
+    }
+}
+
+impl Fault {
+    /// In how many seconds it first begins.
+    fn first_s(&self, rng: &mut Rng) -> f64 {
+        match self.per_hour {
+            Some(per_hour) => self.at_s + rng.exponential(3_600.0 / per_hour),
+            None => self.at_s,
+        }
     }
 }
 

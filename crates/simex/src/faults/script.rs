@@ -174,6 +174,22 @@ impl Script {
     }
 }
 
+/// Reads one fault, the keys of one `[[fault]]`, as TOML or as a JSON object.
+///
+/// # Errors
+/// Names the key, and what is allowed.
+pub fn one(text: &str) -> Result<Vec<Fault>, String> {
+    let table: Table = if text.trim_start().starts_with('{') {
+        serde_json::from_str(text).map_err(|error| format!("{error}"))?
+    } else {
+        text.parse().map_err(|error| format!("{error}"))?
+    };
+    if table.contains_key("fault") {
+        return Err("the keys of one fault are wanted, without [[fault]]".to_owned());
+    }
+    read(0, &table, 1.0)
+}
+
 fn read(index: usize, table: &Table, scale: f64) -> Result<Vec<Fault>, String> {
     let mut keys = Keys::new(format!("fault {}", index + 1), table);
     let Some(name) = keys.text("kind")? else {

@@ -236,3 +236,56 @@ fn every_kind_that_is_listed_is_read() {
         assert_eq!(script.faults.len(), if kind == "maintenance" { 2 } else { 1 }, "{kind}");
     }
 }
+
+#[test]
+fn a_fault_that_is_added_leaves_the_others_as_they_were() {
+    let script = "[[fault]]\nkind = \"halt\"\nper_hour = 900\nfor_s = 1\n[[fault]]\nkind = \"delist\"\nevery_s = 3\nfor_s = 1\npick = 1";
+    let run = |added: &[(i64, &str)], ended: &[(i64, usize)]| {
+        let mut faults = faults(script);
+        let mut out = Vec::new();
+        for second in 0..60 {
+            let now = START.plus(second * SECOND);
+            for (_, text) in added.iter().filter(|(at, _)| *at == second) {
+                faults.inject(one(text).unwrap(), now).unwrap();
+            }
+            for (_, number) in ended.iter().filter(|(at, _)| *at == second) {
+                assert!(faults.end(*number, now));
+            }
+            while faults.next_ts().is_some_and(|ts| ts <= now) {
+                faults.step(now, &mut out);
+            }
+        }
+        out
+    };
+    let of = |notices: &[FaultNotice], number: usize| -> Vec<FaultNotice> {
+        notices
+            .iter()
+            .filter(|notice| notice.fault == number)
+            .cloned()
+            .collect()
+    };
+    let alone = run(&[], &[]);
+    let more = run(
+        &[
+            (5, "kind = \"frozen\"\nat_s = 2\nfor_s = 4"),
+            (9, r#"{"kind":"crossed","for_s":30}"#),
+        ],
+        &[(20, 3)],
+    );
+    assert_eq!((of(&alone, 0), of(&alone, 1)), (of(&more, 0), of(&more, 1)));
+    let seen = |number| -> Vec<(i64, bool)> {
+        let spell = |notice: &FaultNotice| (notice.ts.since(START) / SECOND, notice.begins);
+        of(&more, number).iter().map(spell).collect()
+    };
+    assert_eq!(
+        (seen(2), seen(3)),
+        (vec![(7, true), (11, false)], vec![(9, true), (20, false)])
+    );
+    // One that is ended before its time never begins.
+    let never = run(&[(5, "kind = \"frozen\"\nat_s = 2\nevery_s = 5")], &[(6, 2)]);
+    assert_eq!(of(&never, 2), []);
+    let mut faults = faults(script);
+    assert!(!faults.end(2, START), "there is none");
+    let many = vec![one("kind = \"drop\"").unwrap().remove(0); 10_000];
+    assert_eq!(faults.inject(many, START), Err(InjectError::TooMany));
+}

@@ -3,6 +3,7 @@
 //! What always holds: one task drives the market, and all that is sent was told by the exchange under one lock; a client
 //! that does not read is disconnected, not buffered for without end.
 
+mod admin;
 pub mod batch;
 pub mod clock;
 pub mod http;
@@ -52,6 +53,7 @@ pub enum ServerError {
 pub struct Server {
     hub: Arc<Hub>,
     addresses: [SocketAddr; 3],
+    admin: Option<SocketAddr>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -73,6 +75,7 @@ impl Server {
     /// When an address is taken.
     pub async fn serve(exchange: Exchange, settings: Settings, clock: Clock) -> Result<Server, ServerError> {
         let ports = [settings.upbit_port, settings.binance_port, settings.usdm_port];
+        let admin_port = settings.admin_port;
         let hub = Arc::new(Hub::new(exchange, settings, clock));
         // Whoever connects first finds faults that begin at once under way.
         hub.advance()?;
@@ -83,15 +86,22 @@ impl Server {
             .into_iter()
             .zip(ports)
         {
-            let refused = |source| ServerError::Listen { port, source };
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(refused)?;
-            addresses.push(listener.local_addr().map_err(refused)?);
+            let (listener, address) = listen_at(port).await?;
+            addresses.push(address);
             tasks.spawn(listen::accept(listener, venue, Arc::clone(&hub), stopped.clone()));
+        }
+        let mut admin = None;
+        if let Some(port) = admin_port {
+            let (listener, address) = listen_at(port).await?;
+            tracing::info!("faults are taken at http://{address}/faults");
+            admin = Some(address);
+            tasks.spawn(admin::accept(listener, Arc::clone(&hub), stopped.clone()));
         }
         tasks.spawn(drive(Arc::clone(&hub), stopped));
         Ok(Server {
             hub,
             addresses: [addresses[0], addresses[1], addresses[2]],
+            admin,
             stop,
             tasks,
         })
@@ -100,6 +110,11 @@ impl Server {
     /// Where a venue listens.
     pub fn address(&self, venue: Venue) -> SocketAddr {
         self.addresses[venue as usize]
+    }
+
+    /// Where faults are taken while it runs; none unless `admin_port` is set.
+    pub fn admin_url(&self) -> Option<String> {
+        self.admin.map(|address| format!("http://{address}"))
     }
 
     /// Base of a venue's REST addresses: `http://127.0.0.1:…`.
@@ -130,6 +145,13 @@ impl Server {
             None => Ok(()),
         }
     }
+}
+
+async fn listen_at(port: u16) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let refused = |source| ServerError::Listen { port, source };
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
 }
 
 /// Lets the market move.

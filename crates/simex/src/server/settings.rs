@@ -13,6 +13,8 @@ pub struct Settings {
     pub binance_port: u16,
     /// Port of Binance's USD-M dialect on 127.0.0.1; zero takes a free one.
     pub usdm_port: u16,
+    /// Port on 127.0.0.1 at which faults are taken while it runs; zero takes a free one, none when absent.
+    pub admin_port: Option<u16>,
     /// The market is driven this often.
     pub tick_ms: u64,
     /// Frames that may wait for a slow client; one more and it is disconnected.
@@ -41,6 +43,7 @@ impl Default for Settings {
             upbit_port: 0,
             binance_port: 0,
             usdm_port: 0,
+            admin_port: None,
             tick_ms: 5,
             queue: 8_192,
             upbit_idle_ms: 120_000,

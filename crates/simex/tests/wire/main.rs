@@ -1,5 +1,6 @@
 //! The servers as clients see them: real sockets on loopback, free ports.
 
+mod admin;
 mod binance;
 mod client;
 mod faults;

@@ -1,6 +1,7 @@
 //! Binance's dialects: spot REST under `/api/v3`, its WebSocket API under `/ws-api/v3`, USD-M REST under `/fapi/v1`, and
 //! the market streams of both.
 
+pub mod account;
 pub mod error;
 pub mod filters;
 pub mod limit;

@@ -4,17 +4,18 @@
 
 use hyper::Method;
 
+use super::account::{balances, commission};
 use super::error::Error;
 use super::filters;
 use super::limit::{Cost, ORDERS, count_order, counted, orders_used};
-use super::order::{self, amended, amendment, cancel_id, cancelled, my_trade, placed, show};
+use super::order::{amended, amendment, cancel_id, cancelled, my_trade, placed, show};
 use super::request::{Answer, Asked, new_client_id, parse, quantity, refused};
 use super::rest::{find, limit};
 use super::wire::TimeUnit;
 use crate::exchange::{OrderFilter, OrderRef, OrderView, Reject, Venue};
 use crate::server::http::{Call, Reply, list, member};
 use crate::server::hub::{Hub, Inner};
-use crate::server::text::{ms, quoted};
+use crate::server::text::ms;
 use crate::sign::Secret;
 use crate::sign::binance::{check, check_time, rest_payload};
 use crate::sign::text::{Plus, members};
@@ -263,7 +264,10 @@ pub fn run(
         }
         Op::Trades => trades(inner, account, params, unit),
         Op::Account => Ok(balances(inner, account, params, unit)),
-        Op::Commission => commission(inner, params),
+        Op::Commission => {
+            let symbol = symbol(inner, params)?;
+            Ok(commission(find(inner, Venue::Binance, &symbol)?))
+        }
         Op::OrderRate => {
             let rows = ORDERS.iter().zip(orders_used(inner, account)).map(|(limit, count)| {
                 let (interval, number) = match limit.window.as_secs() {
@@ -452,54 +456,4 @@ fn trades(inner: &Inner, account: u32, params: Members<'_>, unit: TimeUnit) -> R
         rows.len().saturating_sub(most)
     };
     Ok(list(rows.into_iter().skip(skip).take(most).map(|(_, _, row)| row)))
-}
-
-fn balances(inner: &Inner, account: u32, params: Members<'_>, unit: TimeUnit) -> String {
-    let omit = member(params, "omitZeroBalances") == Some("true");
-    let rows = inner
-        .exchange
-        .balances(account)
-        .into_iter()
-        .filter(|balance| !omit || balance.free.raw() != 0 || balance.locked.raw() != 0)
-        .map(|balance| {
-            format!(
-                r#"{{"asset":{},"free":"{}","locked":"{}"}}"#,
-                quoted(&balance.currency),
-                balance.free,
-                balance.locked
-            )
-        });
-    let rows = list(rows);
-    let first = inner.exchange.markets(Venue::Binance).first();
-    let share = |fee: Option<crossbook_engine::units::Bps>| fee.map_or(0, |fee| fee.raw());
-    let (maker, taker) = (
-        share(first.map(|info| info.maker_fee)),
-        share(first.map(|info| info.taker_fee)),
-    );
-    format!(
-        r#"{{"makerCommission":{},"takerCommission":{},"buyerCommission":0,"sellerCommission":0,"commissionRates":{{"maker":"{}","taker":"{}","buyer":"0.00000000","seller":"0.00000000"}},"canTrade":true,"canWithdraw":false,"canDeposit":false,"brokered":false,"requireSelfTradePrevention":false,"preventSor":false,"updateTime":{},"accountType":"SPOT","balances":{rows},"permissions":["SPOT"],"uid":{account}}}"#,
-        maker / 10_000,
-        taker / 10_000,
-        order::rate(maker),
-        order::rate(taker),
-        unit.of(inner.exchange.clock()),
-    )
-}
-
-fn commission(inner: &Inner, params: Members<'_>) -> Result<String, Error> {
-    let symbol = symbol(inner, params)?;
-    let info = find(inner, Venue::Binance, &symbol)?;
-    let rates = |maker: i64, taker: i64| {
-        format!(
-            r#"{{"maker":"{}","taker":"{}","buyer":"0.00000000","seller":"0.00000000"}}"#,
-            order::rate(maker),
-            order::rate(taker)
-        )
-    };
-    Ok(format!(
-        r#"{{"symbol":{},"standardCommission":{},"specialCommission":{zero},"taxCommission":{zero},"discount":{{"enabledForAccount":true,"enabledForSymbol":true,"discountAsset":"BNB","discount":"0.75000000"}}}}"#,
-        quoted(&symbol),
-        rates(info.maker_fee.raw(), info.taker_fee.raw()),
-        zero = rates(0, 0),
-    ))
 }

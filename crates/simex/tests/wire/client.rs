@@ -225,3 +225,22 @@ pub async fn binance(server: &Server, method: &str, path: &str, query: &str) -> 
     let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
     send(http().request(method, url).header("X-MBX-APIKEY", "binance-key")).await
 }
+
+/// A number, as text or not.
+pub fn number(value: &Value) -> f64 {
+    value
+        .as_str()
+        .map_or_else(|| value.as_f64(), |text| text.parse().ok())
+        .unwrap_or_else(|| panic!("{value}"))
+}
+
+/// Half the best bid, on the grid of both venues.
+pub async fn far_below(server: &Server, venue: Venue) -> String {
+    let (path, at) = match venue {
+        Venue::Upbit => ("/v1/orderbook?markets=KRW-BTC", "/0/orderbook_units/0/bid_price"),
+        _ => ("/api/v3/depth?symbol=BTCUSDT&limit=5", "/bids/0/0"),
+    };
+    let book = get(server, venue, path).await.json();
+    let price = number(book.pointer(at).unwrap()) / 2.0;
+    format!("{}", (price / 1_000.0).floor() * 1_000.0)
+}

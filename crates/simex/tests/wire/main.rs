@@ -1,10 +1,11 @@
 //! The servers as clients see them: real sockets on loopback, free ports.
 
 mod admin;
-mod binance;
+mod binance_orders;
+mod binance_rules;
 mod client;
 mod faults;
 mod market;
-mod orders;
 mod sockets;
-mod upbit;
+mod upbit_lists;
+mod upbit_orders;

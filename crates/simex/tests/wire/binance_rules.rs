@@ -1,10 +1,9 @@
-//! Binance's amendments and filters.
+//! Binance's amendments, filters and stop orders.
 
 use crossbook_simex::exchange::Venue;
 use serde_json::{Value, json};
 
-use crate::client::{binance, connect, get, hmac_hex, now_ms, start};
-use crate::orders::{far_below, number};
+use crate::client::{binance, connect, far_below, get, hmac_hex, now_ms, number, start};
 
 #[tokio::test]
 async fn binance_reduces_an_order_and_its_owner_hears_of_it() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
+use hyper::header::ORIGIN;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -66,6 +67,10 @@ pub(super) async fn accept(listener: TcpListener, hub: Arc<Hub>, mut stopped: wa
 
 async fn handle(request: Request<Incoming>, hub: &Hub) -> Response<Full<Bytes>> {
     let (parts, body) = request.into_parts();
+    // A page in a browser on this machine is nobody who may ask.
+    if parts.headers.contains_key(ORIGIN) {
+        return wrong(403, "requests of web pages are not taken").into_http(false);
+    }
     let reply = match Limited::new(body, MOST_BYTES).collect().await {
         Ok(collected) => answer(hub, &parts.method, parts.uri.path(), &collected.to_bytes()),
         Err(_) => wrong(413, &format!("a fault of more than {MOST_BYTES} bytes is not read")),

@@ -98,6 +98,11 @@ async fn a_wrong_fault_is_refused_with_what_is_allowed() {
         assert_eq!(got.status, status, "{path}");
         assert_ne!(got.json()["error"], Value::Null);
     }
+    let page = http()
+        .post(format!("{url}/faults"))
+        .header("origin", "http://example.com")
+        .body("kind = \"halt\"");
+    assert_eq!(send(page).await.status, 403);
     // Nobody is asked who did not say so.
     assert_eq!(start(|_| {}).await.admin_url(), None);
 }

@@ -1,8 +1,9 @@
 //! What the pipeline knows of a market beside its book: who delivers it, its trades, its funding.
 
+use crossbook_engine::book::Book;
 use crossbook_engine::units::Price;
 
-use crate::book::MarketBook;
+use crate::book::{Counts, Health, MarketBook};
 use crate::input::{ConnId, VenueIx};
 use crate::wire::Mark;
 
@@ -65,6 +66,53 @@ impl MarketState {
             self.fed_by(heir);
         }
         self.feeds.is_empty()
+    }
+}
+
+/// What can be seen of a market.
+#[derive(Debug, Clone, Copy)]
+pub struct Market<'a> {
+    state: &'a MarketState,
+}
+
+impl<'a> Market<'a> {
+    pub(super) fn of(state: &'a MarketState) -> Market<'a> {
+        Market { state }
+    }
+
+    /// Its venue.
+    pub fn venue(&self) -> VenueIx {
+        self.state.venue
+    }
+
+    /// The venue's spelling of it.
+    pub fn symbol(&self) -> &'a str {
+        self.state.book.symbol()
+    }
+
+    /// Its book.
+    pub fn book(&self) -> &'a Book {
+        self.state.book.book()
+    }
+
+    /// Whether that can be believed.
+    pub fn health(&self) -> Health {
+        self.state.book.health()
+    }
+
+    /// What happened to it.
+    pub fn counts(&self) -> Counts {
+        self.state.book.counts()
+    }
+
+    /// Nanoseconds in which the book was live, and nanoseconds of gaps, as far as they were told.
+    pub fn covered_and_gaps_ns(&self) -> (i64, i64) {
+        self.state.book.covered_and_gaps_ns()
+    }
+
+    /// Diffs that wait for a snapshot.
+    pub fn kept(&self) -> usize {
+        self.state.book.kept()
     }
 }
 

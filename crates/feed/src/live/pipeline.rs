@@ -1,4 +1,4 @@
-//! Inputs in, events and commands out: parsing, routing, timers, and the account of both.
+//! Inputs in, events and commands out: parsing, timers, connections, and the account of what came.
 //!
 //! Pure: it does no I/O and reads no clock; time is what the inputs' stamps say. A timer that fell due before an input is
 //! served before it, at the time at which it fell due, so the same inputs give the same events whether or not anybody
@@ -7,24 +7,22 @@
 
 use std::collections::HashMap;
 
-use crossbook_engine::book::Book;
-use crossbook_engine::book::sync::{MessageIds, SequenceRule};
-use crossbook_engine::event::EventKind;
 use crossbook_engine::units::TimestampNs;
 use thiserror::Error;
 
 use super::account::Account;
-use super::clocks::{Latency, OwnClock, VenueClock};
-use super::links::Links;
-use super::market::MarketState;
-use crate::book::{Counts, Fate, Flag, Health, Kind, MarketBook, MarketIx, Message, Out, Output};
+use super::clocks::{Latency, OwnClock};
+use super::market::{Market, MarketState};
+use super::nanos;
+use super::route::{Route, Tally, settle};
+use super::venue::{VenueState, book_source, kind_of};
+use crate::book::{Flag, MarketBook, MarketIx, Out, Output};
 use crate::clock::Stamp;
-use crate::connection::plan;
 use crate::error::FeedError;
 use crate::input::{Answer, Body, Command, ConnId, Input, LinkEvent, Note, Request, VenueIx, Via};
 use crate::rules::{MarketStatus, RulesNote};
-use crate::venue::{Protocol, StreamKind, VenueConfig};
-use crate::wire::{self, Role, Scratch};
+use crate::venue::VenueConfig;
+use crate::wire::{self, Scratch};
 
 /// Why a pipeline cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -76,68 +74,6 @@ pub struct Pipeline {
     due_ns: i64,
 }
 
-#[derive(Debug)]
-struct VenueState {
-    name: String,
-    protocol: Protocol,
-    by_symbol: HashMap<String, MarketIx>,
-    /// Which stream makes the books.
-    source: StreamKind,
-    links: Links,
-    account: Account,
-    latency: Latency,
-    clock: VenueClock,
-    stale_ns: i64,
-    /// When a connection was given up because nothing on it was new.
-    renewed_ns: Option<i64>,
-    stale_ms: u64,
-    /// Why the frame in hand was passed over; a buffer.
-    ignored: String,
-}
-
-/// What can be seen of a market.
-#[derive(Debug, Clone, Copy)]
-pub struct Market<'a> {
-    state: &'a MarketState,
-}
-
-impl<'a> Market<'a> {
-    /// Its venue.
-    pub fn venue(&self) -> VenueIx {
-        self.state.venue
-    }
-
-    /// The venue's spelling of it.
-    pub fn symbol(&self) -> &'a str {
-        self.state.book.symbol()
-    }
-
-    /// Its book.
-    pub fn book(&self) -> &'a Book {
-        self.state.book.book()
-    }
-
-    /// Whether that can be believed.
-    pub fn health(&self) -> Health {
-        self.state.book.health()
-    }
-
-    /// What happened to it.
-    pub fn counts(&self) -> Counts {
-        self.state.book.counts()
-    }
-
-    /// Nanoseconds in which the book was live, and nanoseconds of gaps, as far as they were told.
-    pub fn covered_and_gaps_ns(&self) -> (i64, i64) {
-        self.state.book.covered_and_gaps_ns()
-    }
-
-    /// Diffs that wait for a snapshot.
-    pub fn kept(&self) -> usize {
-        self.state.book.kept()
-    }
-}
-
 impl Pipeline {
     /// A pipeline for these venues, each with its markets in the venue's own spelling. [`MarketIx`] counts them in this
     /// order. The run begins with the first input.
@@ -161,7 +97,9 @@ impl Pipeline {
         };
         for (at, (config, symbols)) in venues.iter().enumerate() {
             let venue = VenueIx(u8::try_from(at).map_err(|_| PipelineError::TooMany)?);
-            let source = book_source(config)?;
+            let source = book_source(config).ok_or_else(|| PipelineError::NoBook {
+                venue: config.name.clone(),
+            })?;
             let mut by_symbol = HashMap::with_capacity(symbols.len());
             for symbol in symbols {
                 let market = MarketIx(u16::try_from(pipeline.markets.len()).map_err(|_| PipelineError::TooMany)?);
@@ -175,23 +113,9 @@ impl Pipeline {
                 let book = MarketBook::new(market, venue, symbol.clone(), kind, &config.books, start);
                 pipeline.markets.push(MarketState::new(venue, book));
             }
-            // Who cannot connect as configured is told so by the connections; a recording is read all the same.
-            let by_count = || symbols.len().div_ceil(usize::from(config.markets_per_socket.max(1)));
-            let sockets = plan(config, symbols).map_or_else(|_| by_count(), |plans| plans.len());
-            pipeline.venues.push(VenueState {
-                name: config.name.clone(),
-                protocol: config.protocol,
-                by_symbol,
-                source,
-                links: Links::new(sockets, config.data_source, nanos(config.rest.fallback_after_ms)),
-                account: Account::default(),
-                latency: Latency::new(),
-                clock: VenueClock::new(nanos(config.books.clock_ahead_ms)),
-                stale_ns: nanos(config.books.stale_after_ms),
-                renewed_ns: None,
-                stale_ms: config.books.stale_after_ms,
-                ignored: String::new(),
-            });
+            pipeline
+                .venues
+                .push(VenueState::new(config, symbols, by_symbol, source));
         }
         Ok(pipeline)
     }
@@ -249,13 +173,13 @@ impl Pipeline {
 
     /// A market; `None` beyond the last.
     pub fn market(&self, market: MarketIx) -> Option<Market<'_>> {
-        self.markets.get(usize::from(market.0)).map(|state| Market { state })
+        self.markets.get(usize::from(market.0)).map(Market::of)
     }
 
     /// All markets, in their order.
     pub fn markets(&self) -> impl Iterator<Item = (MarketIx, Market<'_>)> {
         let indices = (0..=u16::MAX).map(MarketIx);
-        indices.zip(self.markets.iter().map(|state| Market { state }))
+        indices.zip(self.markets.iter().map(Market::of))
     }
 
     /// The market of this name at this venue.
@@ -548,225 +472,10 @@ impl Pipeline {
     }
 }
 
-/// The way of the messages of one frame or answer to their markets.
-struct Route<'a, 'o> {
-    now: Stamp,
-    venue: VenueIx,
-    via: Via,
-    /// Whose a message is that does not say so.
-    only: Option<&'a str>,
-    state: &'a mut VenueState,
-    markets: &'a mut [MarketState],
-    due_ns: &'a mut i64,
-    tally: Tally,
-    out: &'a mut Out<'o>,
-}
-
-/// What became of the messages of one frame. A frame counts as the best that became of any of them.
-#[derive(Debug, Default)]
-struct Tally {
-    applied: bool,
-    kept: bool,
-    ignored: bool,
-}
-
-impl Route<'_, '_> {
-    fn message(&mut self, message: &wire::Message<'_>) {
-        match self.fate(message) {
-            Fate::Applied => self.tally.applied = true,
-            Fate::Kept => self.tally.kept = true,
-            Fate::Ignored(why) => {
-                // `Other` has its name in the message.
-                let kind = match message.body {
-                    wire::Body::Other(kind) => kind,
-                    _ => why,
-                };
-                if !self.tally.ignored {
-                    self.tally.ignored = true;
-                    self.state.ignored.clear();
-                    self.state.ignored.push_str(kind);
-                }
-            }
-        }
-    }
-
-    fn fate(&mut self, message: &wire::Message<'_>) -> Fate {
-        match message.body {
-            wire::Body::Other(_) => return Fate::Ignored("other"),
-            wire::Body::Refusal(_) => return Fate::Ignored("refusal"),
-            wire::Body::Shutdown => return Fate::Ignored("serverShutdown"),
-            wire::Body::Book(_) | wire::Body::Trade(_) | wire::Body::Ticker(_) | wire::Body::Mark(_) => {}
-        }
-        let Some(symbol) = message.symbol.or(self.only) else {
-            return Fate::Ignored("message that names no market");
-        };
-        let Some(&ix) = self.state.by_symbol.get(symbol) else {
-            return Fate::Ignored("other market");
-        };
-        let fresh_ns = self.clocks(message);
-        let market = &mut self.markets[usize::from(ix.0)];
-        if let Via::WebSocket(conn) = self.via {
-            market.fed_by(conn);
-        }
-        let fate = self.market(ix, message, fresh_ns);
-        let book = &mut self.markets[usize::from(ix.0)].book;
-        settle(&mut self.state.account, book);
-        *self.due_ns = (*self.due_ns).min(book.due_ns());
-        fate
-    }
-
-    /// When the content of a message was made, on our monotonic clock.
-    fn clocks(&mut self, message: &wire::Message<'_>) -> i64 {
-        let Some(ts) = message.ts_event else {
-            return self.now.mono_ns;
-        };
-        if !message.initial && matches!(self.via, Via::WebSocket(_)) {
-            self.state.latency.observe(self.now.ts.0.saturating_sub(ts.0));
-        }
-        let (fresh_ns, changed) = self.state.clock.observe(self.now, ts.0);
-        if changed {
-            for (flag, on) in [
-                (Flag::VenueAhead, self.state.clock.ahead),
-                (Flag::VenueDrift, self.state.clock.drift),
-            ] {
-                (self.out)(Output::Flag {
-                    venue: self.venue,
-                    flag,
-                    on,
-                });
-            }
-        }
-        fresh_ns
-    }
-
-    fn market(&mut self, ix: MarketIx, message: &wire::Message<'_>, fresh_ns: i64) -> Fate {
-        let polling = self.state.links.polling();
-        let MarketState {
-            book, trades, funding, ..
-        } = &mut self.markets[usize::from(ix.0)];
-        let mut entry = Message {
-            now: self.now,
-            via: self.via,
-            fresh_ns,
-            ts: message.ts_event,
-            ids: MessageIds {
-                ts_event: message.ts_event.map_or(0, |ts| ts.0),
-                ..MessageIds::default()
-            },
-            bids: &[],
-            asks: &[],
-        };
-        let rest = self.via == Via::Rest;
-        match &message.body {
-            wire::Body::Book(from) => {
-                if from.grouping != 0 {
-                    return Fate::Ignored("book of rounded prices");
-                }
-                (entry.ids, entry.bids, entry.asks) = (from.ids, from.bids, from.asks);
-                match (from.role, self.state.source) {
-                    (Role::Whole, _) if rest => book.answer(&entry, polling, self.out),
-                    (Role::Diff, StreamKind::Book) => book.diff(&entry, self.out),
-                    (Role::Whole, StreamKind::Book | StreamKind::PartialBook) => book.whole(&entry, self.out),
-                    _ => Fate::Ignored("stream that does not make the book"),
-                }
-            }
-            wire::Body::Ticker(ticker) => {
-                if self.state.source != StreamKind::BookTicker {
-                    return Fate::Ignored("stream that does not make the book");
-                }
-                entry.ids.last = Some(ticker.id);
-                (entry.bids, entry.asks) = (ticker.bid.as_slice(), ticker.ask.as_slice());
-                book.whole(&entry, self.out)
-            }
-            wire::Body::Trade(trade) => {
-                if rest {
-                    return Fate::Ignored("trades of an answer");
-                }
-                if !trades.is_new(trade.id) {
-                    return Fate::Ignored("trade seen before");
-                }
-                if message.initial {
-                    return Fate::Ignored("trade of before the subscription");
-                }
-                entry.ids.last = Some(trade.id);
-                let kind = EventKind::Trade {
-                    price: trade.price,
-                    qty: trade.qty,
-                    taker: trade.taker,
-                };
-                book.event(&entry, kind, self.out);
-                Fate::Applied
-            }
-            wire::Body::Mark(mark) => {
-                let at = message.ts_event.unwrap_or(self.now.ts).0;
-                if let Some((rate, mark)) = funding.told(at, mark) {
-                    book.event(&entry, EventKind::Funding { rate, mark }, self.out);
-                }
-                Fate::Applied
-            }
-            wire::Body::Other(_) | wire::Body::Refusal(_) | wire::Body::Shutdown => Fate::Ignored("other"),
-        }
-    }
-
-    /// Counts the frame.
-    fn close(self, bytes: &[u8], error: Option<&wire::WireError>) {
-        let account = &mut self.state.account;
-        if let Some(error) = error {
-            account.quarantined += 1;
-            (self.out)(Output::Quarantined {
-                venue: self.venue,
-                stamp: self.now,
-                bytes,
-                error,
-            });
-        } else if self.tally.applied {
-            account.applied += 1;
-        } else if self.tally.kept {
-            account.waiting += 1;
-        } else if self.tally.ignored {
-            account.ignore(&self.state.ignored, 1);
-        } else {
-            account.ignore("empty", 1);
-        }
-    }
-}
-
-/// Counts frames that had waited.
-fn settle(account: &mut Account, book: &mut MarketBook) {
-    let settled = book.settled();
-    account.waiting = account.waiting.saturating_sub(settled.applied + settled.ignored);
-    account.applied += settled.applied;
-    account.ignore("diff that a snapshot made needless", settled.ignored);
-}
-
-/// Which of a venue's streams makes its books.
-fn book_source(config: &VenueConfig) -> Result<StreamKind, PipelineError> {
-    [StreamKind::Book, StreamKind::PartialBook, StreamKind::BookTicker]
-        .into_iter()
-        .find(|kind| config.streams().contains(kind))
-        .ok_or_else(|| PipelineError::NoBook {
-            venue: config.name.clone(),
-        })
-}
-
-fn kind_of(protocol: Protocol, source: StreamKind) -> Kind {
-    match (protocol, source) {
-        (Protocol::Upbit, _) => Kind::Whole(SequenceRule::UpbitTimestamp),
-        (Protocol::BinanceSpot, StreamKind::Book) => Kind::Diffs(SequenceRule::BinanceSpot),
-        (Protocol::BinanceUsdm, StreamKind::Book) => Kind::Diffs(SequenceRule::BinanceFutures),
-        // Whole books with the id of their newest change: none that goes back is taken.
-        (Protocol::BinanceSpot | Protocol::BinanceUsdm, _) => Kind::Whole(SequenceRule::None),
-    }
-}
-
 /// The later of both clocks.
 fn later(a: Stamp, b: Stamp) -> Stamp {
     Stamp {
         mono_ns: a.mono_ns.max(b.mono_ns),
         ts: a.ts.max(b.ts),
     }
-}
-
-fn nanos(ms: u64) -> i64 {
-    i64::try_from(ms).unwrap_or(i64::MAX).saturating_mul(1_000_000)
 }

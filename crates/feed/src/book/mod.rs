@@ -2,8 +2,10 @@
 
 mod kept;
 mod market;
+mod message;
 mod output;
 mod same_time;
 
-pub use market::{Counts, Fate, Kind, MarketBook, Message, Settled};
+pub use market::MarketBook;
+pub use message::{Counts, Fate, Kind, Message, Settled};
 pub use output::{Cause, Flag, Gap, Health, LiveEvent, MarketIx, Out, Output, State};

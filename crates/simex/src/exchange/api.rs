@@ -333,6 +333,8 @@ pub struct OrderView {
     pub locked: Amount,
     /// Currency of what is locked.
     pub locked_currency: Currency,
+    /// What was still locked when it ended with something left.
+    pub released: Amount,
     /// When it was taken.
     pub created: TimestampNs,
     /// When it last changed.

@@ -187,6 +187,11 @@ impl Exchange {
             .ok_or(Reject::UnknownOrder)
     }
 
+    /// Burns a client's id at Upbit, whose orders were refused before they came here.
+    pub fn burn(&mut self, account: u32, client_id: &str) {
+        self.orders.burnt.insert((account, client_id.to_owned()));
+    }
+
     /// Whether an order would be taken, without taking it; burns no id.
     ///
     /// # Errors
@@ -276,6 +281,7 @@ impl Exchange {
             reserved_fee: amount(checked.reserve),
             locked: amount(checked.lock),
             locked_currency: checked.currency.clone(),
+            released: Amount::ZERO,
             created: now,
             updated: now,
             working: works_at_once.then_some(now),

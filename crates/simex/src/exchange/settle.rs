@@ -205,6 +205,7 @@ impl Exchange {
         }
         order.view.state = state;
         order.view.updated = now;
+        order.view.released = order.view.locked;
         let (left, market) = (order.left, order.market);
         if order.view.order.stop.is_some() {
             self.markets[market].stops.retain(|&waiting| waiting != id);

@@ -123,7 +123,13 @@ pub fn closed(inner: &Inner, account: u32, params: Members<'_>) -> Result<Reply,
         (states.is_empty() || states.contains(&order::state(view.state))) && view.created >= from && view.created <= to
     });
     let limit = number(params, "limit", 100).clamp(1, 1_000);
-    Ok(rows(sorted(views, params).into_iter().take(limit)))
+    let shown = sorted(views, params).into_iter().take(limit).map(|view| {
+        // As recorded: here a cancelled order still shows what it had locked.
+        let mut view = view.clone();
+        view.locked = view.released;
+        show(&view, Trades::Counted)
+    });
+    Ok(Reply::ok(list(shown)))
 }
 
 /// ISO 8601 (`2025-06-24T13:56:53+09:00`) or milliseconds since 1970.

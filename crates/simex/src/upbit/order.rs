@@ -3,7 +3,7 @@
 //! Source: Upbit developer docs v1.6.4, order pages and recorded answers (read 2026-11-21).
 
 use crossbook_engine::instrument::Side;
-use crossbook_engine::units::{Amount, Qty, SCALE, TimestampNs};
+use crossbook_engine::units::{Amount, Qty, Rounding, SCALE, TimestampNs, notional};
 
 use super::wire::{Format, Object};
 use crate::exchange::{Balance, Fill, MarketInfo, NewOrder, OrderKind, OrderState, OrderView, SelfMatch, TimeInForce};
@@ -86,6 +86,17 @@ fn sizes(view: &OrderView) -> (Option<i64>, Option<i64>, Option<i64>) {
     }
 }
 
+/// What the account got back because the order met one of its own: quote of a buy, base of a sell.
+fn prevented_locked(view: &OrderView) -> i64 {
+    match (view.order.side, view.order.kind) {
+        (Side::Sell, _) => view.prevented.raw(),
+        (Side::Buy, OrderKind::Limit { price, .. }) => {
+            notional(price, view.prevented, Rounding::Down).map_or(0, |funds| funds.raw())
+        }
+        (Side::Buy, _) => 0,
+    }
+}
+
 /// Fee reserved from the start; what is left of it is reserved still.
 fn reserved(view: &OrderView) -> i64 {
     match view.order.side {
@@ -137,7 +148,7 @@ pub fn show(view: &OrderView, trades: Trades) -> String {
     text(&mut object, "locked", Some(view.locked.raw()));
     text(&mut object, "executed_funds", Some(view.executed_funds.raw()));
     text(&mut object, "prevented_volume", Some(view.prevented.raw()));
-    text(&mut object, "prevented_locked", Some(0));
+    text(&mut object, "prevented_locked", Some(prevented_locked(view)));
     object.raw("trades_count", view.fills.len());
     if let Some(name) = time_in_force(view.order.tif) {
         object.text("time_in_force", name);
@@ -302,7 +313,7 @@ pub fn my_order(view: &OrderView, news: News<'_>, sent: TimestampNs, format: For
         .raw(key("identifier", "id"), quoted_or_null(view.order.client_id.clone()))
         .text(key("smp_type", "smpt"), smp_type(view.order.self_match))
         .raw(key("prevented_volume", "pv"), number(Some(view.prevented.raw())))
-        .raw(key("prevented_locked", "pl"), number(Some(0)))
+        .raw(key("prevented_locked", "pl"), number(Some(prevented_locked(view))))
         .raw(
             key("trade_timestamp", "ttms"),
             fill.map_or("null".to_owned(), |fill| ms(fill.ts).to_string()),
@@ -362,5 +373,56 @@ mod tests {
         };
         let groups: Vec<usize> = trade_uuid(0x1234_5678, &fill).split('-').map(str::len).collect();
         assert_eq!(groups, [8, 4, 4, 4, 12]);
+    }
+
+    #[test]
+    fn what_an_order_lost_to_its_own_account_is_told_in_what_it_had_locked() {
+        let limit = OrderKind::Limit {
+            price: Price::parse("100000000").unwrap(),
+            qty: Qty::parse("0.5").unwrap(),
+        };
+        let funds = OrderKind::MarketFunds {
+            funds: Amount::parse("5000").unwrap(),
+        };
+        for (side, kind, want) in [
+            (Side::Sell, limit, "0.2"),
+            (Side::Buy, limit, "20000000"),
+            (Side::Buy, funds, "0"),
+        ] {
+            let view = OrderView {
+                id: 1,
+                account: 0,
+                order: NewOrder {
+                    symbol: "KRW-BTC".into(),
+                    side,
+                    kind,
+                    tif: TimeInForce::Gtc,
+                    client_id: None,
+                    self_match: SelfMatch::Reduce,
+                    stop: None,
+                },
+                state: OrderState::Prevented,
+                executed: Qty::ZERO,
+                executed_funds: Amount::ZERO,
+                prevented: Qty::parse("0.2").unwrap(),
+                fee: Amount::ZERO,
+                fee_currency: "KRW".into(),
+                reserved_fee: Amount::ZERO,
+                locked: Amount::ZERO,
+                locked_currency: "KRW".into(),
+                released: Amount::ZERO,
+                created: TimestampNs(0),
+                updated: TimestampNs(0),
+                working: None,
+                fills: Vec::new(),
+                amends: Vec::new(),
+            };
+            let shown: serde_json::Value = serde_json::from_str(&show(&view, Trades::Counted)).unwrap();
+            assert_eq!(
+                (&shown["prevented_locked"], &shown["prevented_volume"]),
+                (&want.into(), &"0.2".into()),
+                "{side:?}"
+            );
+        }
     }
 }

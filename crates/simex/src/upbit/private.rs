@@ -98,11 +98,16 @@ fn route(inner: &mut Inner, account: u32, method: &Method, path: &str, params: M
             Ok(Reply::ok(show_chance(info, &inner.exchange.balances(account))))
         }
         (&Method::POST, "/v1/orders") => {
-            let order = new_order(params)?;
-            place(inner, account, order)
+            let done = new_order(params).and_then(|order| place(inner, account, order));
+            burn(inner, account, params, NEW.identifier);
+            done
         }
         (&Method::POST, "/v1/orders/test") => test(inner, account, new_order(params)?),
-        (&Method::POST, "/v1/orders/cancel_and_new") => replace(inner, account, params),
+        (&Method::POST, "/v1/orders/cancel_and_new") => {
+            let done = replace(inner, account, params);
+            burn(inner, account, params, REPLACING.identifier);
+            done
+        }
         (&Method::GET, "/v1/order") => {
             let view = inner
                 .exchange
@@ -159,6 +164,13 @@ fn new_order(params: Members<'_>) -> Result<NewOrder, Reply> {
     let market = member(params, "market")
         .ok_or_else(|| error::named(400, "validation_error", "market does not have a valid value"))?;
     parse(params, &NEW, Symbol::from(market), side(params)?)
+}
+
+/// An identifier cannot be sent again, whatever became of the request that had it.
+fn burn(inner: &mut Inner, account: u32, params: Members<'_>, name: &str) {
+    if let Some(identifier) = member(params, name) {
+        inner.exchange.burn(account, identifier);
+    }
 }
 
 fn place(inner: &mut Inner, account: u32, order: NewOrder) -> Result<Reply, Reply> {
@@ -226,6 +238,7 @@ fn test(inner: &Inner, account: u32, order: NewOrder) -> Result<Reply, Reply> {
         fee: Amount::ZERO,
         reserved_fee: Amount::ZERO,
         locked: Amount::ZERO,
+        released: Amount::ZERO,
         created: now,
         updated: now,
         working: Some(now),

@@ -163,4 +163,31 @@ async fn upbit_keeps_an_order_whose_replacement_would_have_its_name() {
     let new = upbit(&server, "GET", "/v1/order", "identifier=new").await.json();
     assert_eq!((&new["volume"], &new["state"]), (&json!("0.01"), &json!("wait")));
     assert_eq!(replace("third", "0.01").await.status, 404, "the old order has ended");
+    // A name is burnt by a request that failed, however early.
+    for members in [
+        "market=KRW-BTC&side=ask&ord_type=dream&identifier=fourth",
+        "market=KRW-BTC&side=ask&ord_type=limit&price=1&volume=1&identifier=fifth",
+    ] {
+        assert_eq!(upbit(&server, "POST", "/v1/orders", members).await.status, 400);
+    }
+    for name in ["third", "fourth", "fifth"] {
+        let members = format!("market=KRW-BTC&side=ask&ord_type=limit&price=900000000&volume=0.01&identifier={name}");
+        assert_eq!(
+            upbit(&server, "POST", "/v1/orders", &members).await.status,
+            400,
+            "{name}"
+        );
+        assert_eq!(
+            upbit(&server, "POST", "/v1/orders/test", &members).await.status,
+            400,
+            "{name}"
+        );
+    }
+    // The list of ended orders shows what one had locked; the order itself has nothing locked any more.
+    let old = upbit(&server, "GET", "/v1/orders/closed", "").await.json();
+    assert_eq!(old[0]["locked"], "0.01");
+    assert_eq!(
+        upbit(&server, "GET", "/v1/order", "identifier=old").await.json()["locked"],
+        "0"
+    );
 }

@@ -10,6 +10,7 @@ pub mod record;
 pub mod replay;
 pub mod sessions;
 pub mod simex;
+pub mod span;
 pub mod tune;
 pub mod verify;
 pub mod worker;

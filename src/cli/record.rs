@@ -9,6 +9,7 @@ use crossbook_feed::journal::JournalError;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::dataset::import::{print_recording, refused};
+use super::span::span;
 use super::{Common, Fault, Outcome, interrupt, progress, say};
 use crate::config::record::{RecordConfig, load};
 use crate::dataset::import::{Format, Options, Target, import_into};
@@ -33,7 +34,7 @@ pub struct Args {
     #[arg(value_name = "CONFIG.toml")]
     config: PathBuf,
     /// Ends after this long (`90s`, `10m`, `1h30m`); without it, at Ctrl-C.
-    #[arg(long, value_parser = parse_duration, value_name = "SPAN")]
+    #[arg(long, value_parser = span, value_name = "SPAN")]
     duration: Option<Duration>,
     /// Only these coins or markets (`BTC,ETH` or `KRW-BTC`), whatever the file chooses.
     #[arg(long, value_delimiter = ',', value_name = "COINS")]
@@ -47,35 +48,6 @@ pub struct Args {
     /// Makes datasets in this folder when the recording ends, as `crossbook dataset import` does.
     #[arg(long, value_name = "DIR")]
     dataset: Option<PathBuf>,
-}
-
-/// A span from `500ms`, `90s`, `10m`, `1h30m`.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    const ALLOWED: &str = "numbers with ms, s, m or h are allowed: 90s, 10m, 1h30m";
-    let mut rest = text;
-    let mut ms = 0_u64;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        let (number, more) = rest.split_at(digits);
-        let letters = more.find(|c: char| c.is_ascii_digit()).unwrap_or(more.len());
-        let (unit, more) = more.split_at(letters);
-        let scale = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(ALLOWED.to_owned()),
-        };
-        let number: u64 = number.parse().map_err(|_| ALLOWED.to_owned())?;
-        let part = number.checked_mul(scale).ok_or("too long")?;
-        ms = ms.checked_add(part).ok_or("too long")?;
-        rest = more;
-    }
-    match ms {
-        0 => Err(ALLOWED.to_owned()),
-        1..=31_536_000_000 => Ok(Duration::from_millis(ms)),
-        _ => Err("a year at most".to_owned()),
-    }
 }
 
 /// Records.
@@ -189,7 +161,6 @@ async fn recorded(common: &Common, plan: &Plan, duration: Option<Duration>) -> a
     result.map_err(failed)
 }
 
-/// What the system refused is a fault outside, all else is bad input.
 /// A venue that does not answer is no fault of the file.
 fn unplanned(error: PlanError) -> anyhow::Error {
     match error {
@@ -202,6 +173,7 @@ fn unplanned(error: PlanError) -> anyhow::Error {
     }
 }
 
+/// What the system refused is a fault outside, all else is bad input.
 fn failed(error: RecordError) -> anyhow::Error {
     match error {
         RecordError::Journal(JournalError::Io { action, path, source }) => Fault::Outside {
@@ -242,31 +214,4 @@ fn convert(common: &Common, config: &RecordConfig, out: &Path, summary: &Summary
         }
     }
     Ok(super::dataset::import::as_json(Format::Journal, &report))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_read_as_people_write_them() {
-        let cases = [
-            ("90s", Some(90_000)),
-            ("10m", Some(600_000)),
-            ("1h30m", Some(5_400_000)),
-            ("250ms", Some(250)),
-            ("10", None),
-            ("m", None),
-            ("", None),
-            ("0s", None),
-            ("-1s", None),
-            ("1.5h", None),
-            ("99999999999999999999s", None),
-            ("9000h", None),
-        ];
-        for (text, want) in cases {
-            let got = parse_duration(text).ok().map(|span| span.as_millis());
-            assert_eq!(got, want, "{text:?}");
-        }
-    }
 }

@@ -13,6 +13,7 @@ use crossbook_simex::market::recorded::Recording;
 use crossbook_simex::server::clock::Clock;
 use crossbook_simex::server::{Server, ServerError};
 
+use super::span::span;
 use super::{Common, Fault, Outcome, interrupt, say};
 use crate::dataset::market::as_market;
 use crate::dataset::reader::{Dataset, ReadOptions};
@@ -25,7 +26,7 @@ its truth log are described in docs/simex.md.
 
 Examples:
   crossbook simex
-  crossbook simex --upbit-port 8101 --binance-port 8201 --usdm-port 8202
+  crossbook simex --upbit-port 8101 --binance-port 8201 --usdm-port 8202 --admin-port 8301
   crossbook simex config/simex/simex.toml --seed 7 --faults config/simex/faults.toml --truth truth.jsonl.zst --duration 10m
   crossbook simex --dataset datasets/demo-upbit-krw-btc datasets/demo-binance-btcusdt --speed 2
 
@@ -50,6 +51,9 @@ pub struct Args {
     /// Port of Binance's USD-M dialect; 0 takes a free one.
     #[arg(long, value_name = "PORT")]
     usdm_port: Option<u16>,
+    /// Port at which faults are taken while it runs; 0 takes a free one. Without it none are.
+    #[arg(long, value_name = "PORT")]
+    admin_port: Option<u16>,
     /// A fault script, in place of the configuration's.
     #[arg(long, value_name = "FILE")]
     faults: Option<PathBuf>,
@@ -65,19 +69,8 @@ pub struct Args {
     #[arg(long, num_args = 1.., value_name = "DIR")]
     dataset: Vec<String>,
     /// End after this long (`90s`, `10m`, `2h`); without it, at Ctrl-C.
-    #[arg(long, value_parser = parse_span, value_name = "SPAN")]
+    #[arg(long, value_parser = span, value_name = "SPAN")]
     duration: Option<Duration>,
-}
-
-/// `500ms`, `90s`, `10m`, `2h`.
-fn parse_span(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-    units
-        .iter()
-        .find_map(|&(unit, ms)| Some((text.strip_suffix(unit)?.parse::<u64>().ok()?, ms)))
-        .and_then(|(count, ms)| count.checked_mul(ms))
-        .map(Duration::from_millis)
-        .ok_or_else(|| "a whole number with ms, s, m or h is allowed".to_owned())
 }
 
 /// The configuration with what the arguments change in it.
@@ -91,6 +84,7 @@ fn configure(args: &Args) -> anyhow::Result<Config> {
     server.upbit_port = args.upbit_port.unwrap_or(server.upbit_port);
     server.binance_port = args.binance_port.unwrap_or(server.binance_port);
     server.usdm_port = args.usdm_port.unwrap_or(server.usdm_port);
+    server.admin_port = args.admin_port.or(server.admin_port);
     if let Some(path) = &args.truth {
         config.truth.path = Some(path.clone());
     }
@@ -156,7 +150,7 @@ pub fn run(common: &Common, args: Args) -> anyhow::Result<Outcome> {
         tell(common, &config, &server, args.config.as_deref());
         let began = tokio::time::Instant::now();
         let mut look = tokio::time::interval(Duration::from_millis(50));
-        while !interrupt::asked() && args.duration.is_none_or(|span| began.elapsed() < span) {
+        while !interrupt::asked() && args.duration.is_none_or(|length| began.elapsed() < length) {
             look.tick().await;
         }
         server.stop().await?;
@@ -183,6 +177,7 @@ fn tell(common: &Common, config: &Config, server: &Server, path: Option<&Path>) 
                 "upbit": url(Venue::Upbit),
                 "binance": url(Venue::Binance),
                 "binance_usdm": url(Venue::BinanceUsdm),
+                "admin": server.admin_url(),
                 "accounts": accounts,
                 "seed": config.seed,
             })
@@ -205,6 +200,9 @@ fn tell(common: &Common, config: &Config, server: &Server, path: Option<&Path>) 
             server.ws_url(venue)
         );
     }
+    if let Some(url) = server.admin_url() {
+        say!("  faults        {url}/faults");
+    }
     for account in &accounts {
         let venue = match account.venue {
             Venue::Upbit => "upbit",
@@ -219,25 +217,4 @@ fn tell(common: &Common, config: &Config, server: &Server, path: Option<&Path>) 
         say!("  {venue:13} key {}  secret {secret}", account.access_key);
     }
     say!("Ctrl-C ends it.");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_are_read_with_their_unit_or_refused() {
-        let cases = [
-            ("500ms", Some(500)),
-            ("90s", Some(90_000)),
-            ("10m", Some(600_000)),
-            ("2h", Some(7_200_000)),
-            ("10", None),
-            ("x", None),
-            ("-1s", None),
-        ];
-        for (text, want) in cases {
-            assert_eq!(parse_span(text).ok(), want.map(Duration::from_millis), "{text}");
-        }
-    }
 }

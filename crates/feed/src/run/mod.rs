@@ -60,7 +60,7 @@ pub struct Remark {
 pub enum Level {
     /// It is as it should be.
     Info,
-    /// Somebody may have to do something.
+    /// Somebody may have to do something, or no longer has to.
     Warn,
 }
 
@@ -79,6 +79,8 @@ pub struct Run {
     pipeline: Pipeline,
     desk: Option<FxDesk>,
     fx_events: Vec<FxEvent>,
+    /// A loss of the rate was told as a warning, and not yet its end.
+    rate_lost: bool,
     rules: BTreeMap<String, RuleBook>,
     venues: usize,
     gaps: Vec<GapRecord>,
@@ -107,6 +109,7 @@ impl Run {
             pipeline,
             desk,
             fx_events: Vec::new(),
+            rate_lost: false,
             rules: BTreeMap::new(),
             venues: venues.len(),
             gaps: Vec::new(),
@@ -247,11 +250,8 @@ impl Run {
         }
         for (venue, flag, on) in flagged {
             let name = self.pipeline.venue_name(venue).unwrap_or("our own clock");
-            let (level, state) = match on {
-                true => (Level::Warn, "doubtful"),
-                false => (Level::Info, "in order again"),
-            };
-            out(Remark::told(level, format!("{name}: clock {state} ({flag:?})")));
+            let state = if on { "doubtful" } else { "in order again" };
+            out(Remark::told(Level::Warn, format!("{name}: clock {state} ({flag:?})")));
         }
     }
 
@@ -293,7 +293,7 @@ impl Run {
                 FxEvent::Switch { from, to, reason, .. } => {
                     let (to, from) = (to.map_or("none", name), from.map_or("none", name));
                     let text = format!("fx: {to} instead of {from} ({reason:?})");
-                    out(Remark::told(switch_level(reason, input), text));
+                    out(Remark::told(switch_level(reason, input, &mut self.rate_lost), text));
                 }
                 FxEvent::Refused { source, value, reason } => {
                     let value = value.map_or_else(String::new, |value| format!(" {value}"));
@@ -306,8 +306,9 @@ impl Run {
 }
 
 /// A rate that is found, or found at a better source, is as it should be. Losing one is not, unless with it a connection
-/// ended that we closed ourselves: that is how a recording ends.
-fn switch_level(reason: SwitchReason, input: &Input) -> Level {
+/// ended that we closed ourselves: that is how a recording ends. Who was warned of a loss (`lost`) is told of its end as
+/// loudly.
+fn switch_level(reason: SwitchReason, input: &Input, lost: &mut bool) -> Level {
     let closed_by_us = matches!(
         &input.body,
         Body::Link {
@@ -315,11 +316,15 @@ fn switch_level(reason: SwitchReason, input: &Input) -> Level {
             ..
         }
     );
-    match reason {
-        SwitchReason::Found | SwitchReason::Preferred => Level::Info,
-        SwitchReason::NotLive if closed_by_us => Level::Info,
-        SwitchReason::NotLive | SwitchReason::Aged => Level::Warn,
-    }
+    let bad = match reason {
+        SwitchReason::Found | SwitchReason::Preferred => std::mem::take(lost),
+        SwitchReason::NotLive if closed_by_us => false,
+        SwitchReason::NotLive | SwitchReason::Aged => {
+            *lost = true;
+            true
+        }
+    };
+    if bad { Level::Warn } else { Level::Info }
 }
 
 fn describe_change(change: &RuleChange) -> String {

@@ -170,10 +170,22 @@ fn a_rate_that_is_found_is_no_warning_nor_is_one_that_ends_with_the_recording() 
         link(1_500, LinkEvent::Open { takes_over: None }),
         book(1_520, "KRW-USDT", 1_391),
         closed(2_000, None),
+        link(2_500, LinkEvent::Open { takes_over: None }),
+        book(2_520, "KRW-USDT", 1_392),
     ]);
-    let found = (Level::Info, "fx: usdt instead of none (Found)".to_owned());
+    let found = |level| (level, "fx: usdt instead of none (Found)".to_owned());
     let lost = |level| (level, "fx: none instead of usdt (NotLive)".to_owned());
-    assert_eq!(told, [found.clone(), lost(Level::Warn), found, lost(Level::Info)]);
+    assert_eq!(
+        told,
+        [
+            found(Level::Info),
+            lost(Level::Warn),
+            // As loud as its loss.
+            found(Level::Warn),
+            lost(Level::Info),
+            found(Level::Info),
+        ]
+    );
 }
 
 #[test]

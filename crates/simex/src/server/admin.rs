@@ -13,12 +13,12 @@ use hyper::header::ORIGIN;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use super::http::{Reply, list};
 use super::hub::Hub;
+use super::listen::accept_with;
 use super::text::quoted;
 use crate::faults::one;
 
@@ -28,41 +28,26 @@ const MOST_BYTES: usize = 1 << 16;
 const MOST_CONNECTIONS: usize = 16;
 
 /// Accepts connections until the server stops.
-pub(super) async fn accept(listener: TcpListener, hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            _ = stopped.changed() => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => accepted,
-        };
-        match accepted {
-            Ok((stream, _)) => {
-                let (hub, mut stopped) = (Arc::clone(&hub), stopped.clone());
-                connections.spawn(async move {
-                    let service = service_fn(|request| {
-                        let hub = Arc::clone(&hub);
-                        async move { Ok::<_, Infallible>(handle(request, &hub).await) }
-                    });
-                    let serving = hyper::server::conn::http1::Builder::new()
-                        .timer(TokioTimer::new())
-                        .serve_connection(TokioIo::new(stream), service);
-                    tokio::select! {
-                        biased;
-                        _ = stopped.changed() => {}
-                        // An error is a client that has gone.
-                        _ = serving => {}
-                    }
-                });
-            }
-            Err(error) => {
-                tracing::warn!("cannot accept: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-            }
-        }
+pub(super) async fn accept(listener: TcpListener, hub: Arc<Hub>, stopped: watch::Receiver<bool>) {
+    let until = stopped.clone();
+    let serve = |stream, _| connection(stream, Arc::clone(&hub), stopped.clone());
+    accept_with(&listener, MOST_CONNECTIONS, until, serve).await;
+}
+
+async fn connection(stream: TcpStream, hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
+    let service = service_fn(|request| {
+        let hub = Arc::clone(&hub);
+        async move { Ok::<_, Infallible>(handle(request, &hub).await) }
+    });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::select! {
+        biased;
+        _ = stopped.changed() => {}
+        // An error is a client that has gone.
+        _ = serving => {}
     }
-    while connections.join_next().await.is_some() {}
 }
 
 async fn handle(request: Request<Incoming>, hub: &Hub) -> Response<Full<Bytes>> {

@@ -39,19 +39,33 @@ enum Role {
     Api(binance::ws_api::Plan),
 }
 
-/// Accepts connections until the server stops.
-pub(super) async fn accept(listener: TcpListener, venue: Venue, hub: Arc<Hub>, mut stopped: watch::Receiver<bool>) {
+/// Accepts a venue's connections until the server stops.
+pub(super) async fn accept(listener: TcpListener, venue: Venue, hub: Arc<Hub>, stopped: watch::Receiver<bool>) {
+    let until = stopped.clone();
+    let serve = |stream, peer| connection(stream, peer, venue, Arc::clone(&hub), stopped.clone());
+    accept_with(&listener, MOST_CONNECTIONS, until, serve).await;
+}
+
+/// Accepts connections until the server stops, at most so many at a time, and serves each.
+pub(super) async fn accept_with<F>(
+    listener: &TcpListener,
+    most: usize,
+    mut stopped: watch::Receiver<bool>,
+    serve: impl Fn(TcpStream, SocketAddr) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             biased;
             _ = stopped.changed() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-            accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => accepted,
+            accepted = listener.accept(), if connections.len() < most => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(connection(stream, peer, venue, Arc::clone(&hub), stopped.clone()));
+                connections.spawn(serve(stream, peer));
             }
             // Out of descriptors, most likely: they come back when connections end.
             Err(error) => {

@@ -4,7 +4,7 @@ use crossbook_simex::config::AccountConfig;
 use crossbook_simex::exchange::Venue;
 use serde_json::{Value, json};
 
-use crate::client::{binance, connect, far_below, hmac_hex, http, now_ms, send, start};
+use crate::client::{binance, connect, far_below, hmac_hex, http, now_ms, send, start, user_stream};
 
 #[tokio::test]
 async fn binance_takes_and_refuses_signatures() {
@@ -100,12 +100,7 @@ async fn binance_takes_and_refuses_signatures() {
 #[tokio::test]
 async fn a_binance_order_lives_and_its_owner_hears_of_it() {
     let server = start(|_| {}).await;
-    let mut ws = connect(&server, Venue::Binance, "/ws-api/v3").await;
-    let stamp = now_ms(&server);
-    let signature = hmac_hex("binance-secret", &format!("apiKey=binance-key&timestamp={stamp}"));
-    let subscribe = format!(
-        r#"{{"id":1,"method":"userDataStream.subscribe.signature","params":{{"apiKey":"binance-key","timestamp":{stamp},"signature":"{signature}"}}}}"#
-    );
+    let (mut ws, subscribe) = user_stream(&server).await;
     ws.say(&subscribe).await;
     assert_eq!(ws.json().await["result"], json!({"subscriptionId": 0}));
     ws.say(&subscribe).await;

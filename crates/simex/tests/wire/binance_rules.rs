@@ -3,18 +3,13 @@
 use crossbook_simex::exchange::Venue;
 use serde_json::{Value, json};
 
-use crate::client::{binance, connect, far_below, get, hmac_hex, now_ms, number, start};
+use crate::client::{binance, far_below, get, hmac_hex, now_ms, number, start, user_stream};
 
 #[tokio::test]
 async fn binance_reduces_an_order_and_its_owner_hears_of_it() {
     let server = start(|_| {}).await;
-    let mut ws = connect(&server, Venue::Binance, "/ws-api/v3").await;
-    let stamp = now_ms(&server);
-    let signature = hmac_hex("binance-secret", &format!("apiKey=binance-key&timestamp={stamp}"));
-    ws.say(&format!(
-        r#"{{"id":1,"method":"userDataStream.subscribe.signature","params":{{"apiKey":"binance-key","timestamp":{stamp},"signature":"{signature}"}}}}"#
-    ))
-    .await;
+    let (mut ws, subscribe) = user_stream(&server).await;
+    ws.say(&subscribe).await;
     assert_eq!(ws.json().await["status"], 200);
     let price = far_below(&server, Venue::Binance).await;
     let order = format!(
@@ -229,13 +224,8 @@ async fn binance_tells_its_filters_and_keeps_them() {
 #[tokio::test]
 async fn a_binance_stop_order_waits_and_then_works() {
     let server = start(|_| {}).await;
-    let mut ws = connect(&server, Venue::Binance, "/ws-api/v3").await;
-    let stamp = now_ms(&server);
-    let signature = hmac_hex("binance-secret", &format!("apiKey=binance-key&timestamp={stamp}"));
-    ws.say(&format!(
-        r#"{{"id":1,"method":"userDataStream.subscribe.signature","params":{{"apiKey":"binance-key","timestamp":{stamp},"signature":"{signature}"}}}}"#
-    ))
-    .await;
+    let (mut ws, subscribe) = user_stream(&server).await;
+    ws.say(&subscribe).await;
     assert_eq!(ws.json().await["status"], 200);
     let half = number(&json!(far_below(&server, Venue::Binance).await));
     let post = |query: String| {

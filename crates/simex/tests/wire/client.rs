@@ -244,3 +244,14 @@ pub async fn far_below(server: &Server, venue: Venue) -> String {
     let price = number(book.pointer(at).unwrap()) / 2.0;
     format!("{}", (price / 1_000.0).floor() * 1_000.0)
 }
+
+/// A socket of Binance's WebSocket API, and the request that makes it tell what happens to the account.
+pub async fn user_stream(server: &Server) -> (Ws, String) {
+    let ws = connect(server, Venue::Binance, "/ws-api/v3").await;
+    let stamp = now_ms(server);
+    let signature = hmac_hex("binance-secret", &format!("apiKey=binance-key&timestamp={stamp}"));
+    let subscribe = format!(
+        r#"{{"id":1,"method":"userDataStream.subscribe.signature","params":{{"apiKey":"binance-key","timestamp":{stamp},"signature":"{signature}"}}}}"#
+    );
+    (ws, subscribe)
+}

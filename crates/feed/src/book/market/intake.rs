@@ -136,14 +136,7 @@ impl MarketBook {
         }
         self.sync = Sync::new(rule);
         self.sync.snapshot(message.ids);
-        self.note(message);
-        self.revive(message.now, out);
-        let kind = EventKind::Snapshot {
-            bids: message.bids,
-            asks: message.asks,
-            complete: false,
-        };
-        self.event(message, kind, out);
+        self.put(message, out);
         // An answer without a time is at least as young as its question.
         let mut fresh_ns = match (message.ts, self.ask) {
             (None, Ask::Waiting { since_ns }) => since_ns,
@@ -221,6 +214,12 @@ impl MarketBook {
     }
 
     fn show(&mut self, message: &Message<'_>, out: &mut Out<'_>) {
+        self.put(message, out);
+        self.judge(message.now, message.fresh_ns, out);
+    }
+
+    /// Puts a whole book in the place of what there was.
+    fn put(&mut self, message: &Message<'_>, out: &mut Out<'_>) {
         self.note(message);
         self.revive(message.now, out);
         let kind = EventKind::Snapshot {
@@ -229,7 +228,6 @@ impl MarketBook {
             complete: false,
         };
         self.event(message, kind, out);
-        self.judge(message.now, message.fresh_ns, out);
     }
 
     /// Remembers how far the venue's numbers have come.

@@ -4,7 +4,7 @@
 //! Both feed their inputs, in order, to [`Run::input`]; nothing else enters, so both see the same events, the same gaps and
 //! the same counts. It does no I/O and keeps no events. [`Live`] is the loop around it while it listens.
 
-mod live;
+mod listen;
 mod setup;
 mod totals;
 
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use crossbook_engine::book::sync::MessageIds;
 use crossbook_engine::event::EventKind;
 
-pub use live::{Closing, Live, LiveError, Providers, providers};
+pub use listen::{Closing, Live, LiveError, Providers, providers};
 pub use setup::{Setup, SetupError, VenueSetup};
 pub use totals::{GapRecord, Totals};
 

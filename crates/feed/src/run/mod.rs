@@ -189,15 +189,7 @@ impl Run {
             let Some(account) = u8::try_from(at).ok().and_then(|at| self.pipeline.account(VenueIx(at))) else {
                 continue;
             };
-            totals.received += account.received;
-            totals.applied += account.applied;
-            totals.quarantined += account.quarantined;
-            totals.waiting += account.waiting;
-            totals.bytes += account.bytes;
-            totals.failed_requests += account.failed_requests;
-            for (reason, count) in account.ignored() {
-                *totals.ignored.entry(reason.to_owned()).or_default() += count;
-            }
+            totals.add(&Totals::from(account));
         }
         for (_, market) in self.pipeline.markets() {
             let (live, gaps) = market.covered_and_gaps_ns();

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::live::Account;
+
 /// A stretch without a live book, as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GapRecord {
@@ -62,6 +64,22 @@ impl Totals {
         self.gap_ns += other.gap_ns;
         for (reason, count) in &other.ignored {
             *self.ignored.entry(reason.clone()).or_default() += count;
+        }
+    }
+}
+
+impl From<&Account> for Totals {
+    fn from(account: &Account) -> Totals {
+        let ignored = account.ignored().map(|(reason, count)| (reason.to_owned(), count));
+        Totals {
+            received: account.received,
+            applied: account.applied,
+            ignored: ignored.collect(),
+            quarantined: account.quarantined,
+            waiting: account.waiting,
+            bytes: account.bytes,
+            failed_requests: account.failed_requests,
+            ..Totals::default()
         }
     }
 }

@@ -248,41 +248,23 @@ async fn binance_cancels_and_replaces_in_one_go() {
     let price = far_below(&server, Venue::Binance).await;
     let order = format!("symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC&quantity=0.01&price={price}");
     let first = binance(&server, "POST", "/api/v3/order", &order).await.json();
-    let replace = |mode: &str, id: &Value, quantity: &str| {
+    let replace = async |mode: &str, id: &Value, quantity: &str| {
         let order = order.replace("0.01", quantity);
-        format!("{order}&cancelReplaceMode={mode}&cancelOrderId={id}")
+        let query = format!("{order}&cancelReplaceMode={mode}&cancelOrderId={id}");
+        binance(&server, "POST", "/api/v3/order/cancelReplace", &query).await
     };
-    let path = "/api/v3/order/cancelReplace";
-    let done = binance(
-        &server,
-        "POST",
-        path,
-        &replace("STOP_ON_FAILURE", &first["orderId"], "0.02"),
-    )
-    .await;
+    let done = replace("STOP_ON_FAILURE", &first["orderId"], "0.02").await;
     assert_eq!(done.status, 200, "{}", done.text);
     let done = done.json();
     assert_eq!(done["cancelResponse"]["status"], "CANCELED");
     let second = &done["newOrderResponse"]["orderId"];
     // The first is gone: with STOP nothing is done, with ALLOW the new order is placed all the same.
-    let stopped = binance(
-        &server,
-        "POST",
-        path,
-        &replace("STOP_ON_FAILURE", &first["orderId"], "0.02"),
-    )
-    .await;
+    let stopped = replace("STOP_ON_FAILURE", &first["orderId"], "0.02").await;
     assert_eq!((stopped.status, &stopped.json()["code"]), (400, &json!(-2022)));
     assert_eq!(stopped.json()["data"]["newOrderResult"], "NOT_ATTEMPTED");
-    let partial = binance(
-        &server,
-        "POST",
-        path,
-        &replace("ALLOW_FAILURE", &first["orderId"], "0.02"),
-    )
-    .await;
+    let partial = replace("ALLOW_FAILURE", &first["orderId"], "0.02").await;
     assert_eq!((partial.status, &partial.json()["code"]), (409, &json!(-2021)));
-    let failed = binance(&server, "POST", path, &replace("STOP_ON_FAILURE", second, "99")).await;
+    let failed = replace("STOP_ON_FAILURE", second, "99").await;
     assert_eq!(
         (failed.status, &failed.json()["data"]["cancelResult"]),
         (409, &json!("SUCCESS"))
